@@ -1,0 +1,3 @@
+//! Measurements of NEXUS-0.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The mesh protocol without I/O.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The chores of NEXUS-0.
+
+fn main() {}
