@@ -1,0 +1,61 @@
+//! `cargo xtask test`: everything that must hold before a change is taken.
+
+use std::env::consts::ARCH;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{cmd, lint, paths, setup};
+
+/// Options of `test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+    /// Skip formatting and clippy
+    #[arg(long)]
+    no_lint: bool,
+}
+
+/// Checks the style, then runs unit tests side by side and integration tests, which own
+/// namespaces and load filters, one at a time and as root.
+///
+/// One profile and one choice of packages throughout, so that nothing is compiled twice.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure()?;
+    if !args.no_lint {
+        lint::run()?;
+    }
+    cmd::run(tests(&["--lib", "--bins"]).arg("--").args(&args.filter))?;
+    let mut integration = tests(&["--test", "*"]);
+    integration
+        .args(["--", "--test-threads=1"])
+        .args(&args.filter);
+    cmd::run(with_root(&mut integration))?;
+    cmd::run(tests(&["--doc"]).arg("--").args(&args.filter))
+}
+
+fn tests(which: &[&str]) -> Command {
+    let mut cargo = cmd::cargo();
+    cargo
+        .current_dir(paths::root())
+        .args([
+            "test",
+            "--release",
+            "--locked",
+            "--workspace",
+            "--exclude",
+            "nexus0-ebpf",
+        ])
+        .args(which);
+    cargo
+}
+
+fn with_root(command: &mut Command) -> &mut Command {
+    if cmd::is_root() {
+        return command;
+    }
+    eprintln!("integration tests load filters into the kernel: sudo may ask for your password");
+    let triple = format!("{}_UNKNOWN_LINUX_GNU", ARCH.to_uppercase());
+    command.env(format!("CARGO_TARGET_{triple}_RUNNER"), "sudo -E")
+}
