@@ -23,8 +23,16 @@ pub(crate) fn install(packages: &[String], why: &str) -> Result<()> {
     let mut command = as_root("apt-get")?;
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(packages);
+        .args([
+            "-qq",
+            "-o",
+            "Dpkg::Use-Pty=0",
+            "install",
+            "--yes",
+            "--no-install-recommends",
+        ])
+        .args(packages)
+        .stdout(Stdio::null());
     cmd::run(&mut command)
 }
 

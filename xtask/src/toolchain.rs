@@ -123,12 +123,14 @@ fn add_source() -> Option<Compiler> {
         "--toolchain",
         &toolchain,
     ]);
-    if let Err(error) = cmd::read(command.env("RUSTUP_MAX_RETRIES", "0")) {
-        let reason = error.to_string();
-        eprintln!(
-            "that did not work ({})",
-            reason.lines().last().unwrap_or_default()
-        );
+    command.envs([("RUSTUP_MAX_RETRIES", "0"), ("RUST_BACKTRACE", "0")]);
+    if let Err(error) = cmd::read(&mut command) {
+        let said = error.to_string();
+        let reason = said
+            .lines()
+            .find(|line| line.starts_with("error:"))
+            .unwrap_or(&said);
+        eprintln!("that did not work ({reason})");
     }
     Compiler::with_source(&sysroot)
 }
