@@ -1,1 +1,6 @@
 //! The NEXUS-0 node: sockets, clock and data plane around `nexus0-core`.
+
+pub mod api;
+pub mod hex;
+#[cfg(test)]
+mod test_folder;
