@@ -1,16 +1,59 @@
-//! The NEXUS-0 filter.
+//! The NEXUS-0 filter: an XDP program that asks `nexus0_common::classify` about every frame, counts the
+//! answer and drops what is refused.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "compare-exchange exists for BPF only as an intrinsic")]
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+mod bench;
+mod flood;
+mod maps;
+mod report;
+mod window;
 
-/// Passes every frame.
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use nexus0_common::classify::{State, classify};
+use nexus0_common::maps::flags;
+use nexus0_common::reason::Verdict;
+
+use maps::Maps;
+use window::Window;
+
+/// The filter.
 #[xdp]
-pub fn nexus0(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_PASS
+pub fn nexus0(ctx: XdpContext) -> u32 {
+    filter(&ctx)
 }
 
+#[inline(always)]
+fn filter(ctx: &XdpContext) -> u32 {
+    let packet = &Window::new(ctx);
+    let verdict = classify(packet, &Maps);
+    report::count(packet, verdict);
+    #[cfg(feature = "aya-log")]
+    report::log(ctx, verdict);
+    if verdict.passes() || observing() { XDP_PASS } else { XDP_DROP }
+}
+
+#[inline(always)]
+fn observing() -> bool {
+    Maps.config().is_some_and(|config| config.flags & flags::OBSERVE != 0)
+}
+
+/// Whether a verdict is a refusal.
+#[inline(always)]
+fn refused(verdict: Verdict) -> bool {
+    !verdict.passes()
+}
+
+/// Never reached; if it were, the verifier would refuse the endless loop.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,228 @@
+//! The values in the filter's maps. Kernel and user space share these layouts byte for byte; a change
+//! raises [`SCHEMA`].
+
+use crate::reason::COUNTERS;
+
+/// Version of the layouts below; a controller adopts pinned maps of this version only.
+pub const SCHEMA: u32 = 1;
+/// Key slots: the door and up to seven live epochs.
+pub const KEY_SLOTS: usize = 8;
+/// The slot of the door.
+pub const DOOR_SLOT: usize = 0;
+/// Window sets a peer has, one for each key that may be valid at the same time.
+pub const GENERATIONS: usize = 4;
+/// Words in a window.
+pub const WINDOW_WORDS: usize = 32;
+/// Members a filter can know.
+pub const MAX_PEERS: usize = 1024;
+/// Link-local addresses an interface can have.
+pub const ADDRESSES: usize = 4;
+/// Cells that hold the rates of sources at the door, and tags last seen there. A power of two.
+pub const DOOR_CELLS: usize = 4096;
+/// Bytes of a refused frame that an event carries.
+pub const EVENT_BYTES: usize = 128;
+/// Bytes of the event ring buffer.
+pub const EVENT_RING: usize = 256 * 1024;
+
+/// Index of the counter of events that found the ring full.
+pub const EVENTS_LOST: usize = COUNTERS - 1;
+
+/// One sliding window: each word is `block << 32 | bits`, see [`crate::replay`].
+pub type Window = [u64; WINDOW_WORDS];
+
+/// What a frame of one epoch is checked against. Times are boot-clock nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct KeySlot {
+    /// First instant of validity.
+    pub not_before: u64,
+    /// First instant after validity.
+    pub not_after: u64,
+    /// SipHash key of the pre-tag.
+    pub pre_tag: [u64; 2],
+    /// SHA-256 state after the HMAC inner pad.
+    pub inner: [u32; 8],
+    /// SHA-256 state after the HMAC outer pad.
+    pub outer: [u32; 8],
+    /// Which window set of a peer belongs to this key.
+    pub generation: u32,
+    /// Keeps the size a multiple of eight.
+    pub spare: u32,
+}
+
+/// All key slots. An id (the four wire bytes in memory order, zero for an empty slot) is written after
+/// its slot is complete and cleared before the slot changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Keys {
+    /// Key ids by slot.
+    pub ids: [u32; KEY_SLOTS],
+    /// Keys by slot.
+    pub slots: [KeySlot; KEY_SLOTS],
+}
+
+/// A rate as the generic cell rate algorithm wants it (ITU-T I.371).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Rate {
+    /// Nanoseconds one frame is worth.
+    pub interval: u64,
+    /// Nanoseconds a burst may run ahead.
+    pub burst: u64,
+}
+
+/// What the controller tells the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Config {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// UDP port of the mesh.
+    pub port: u16,
+    /// Entries of `addresses` in use.
+    pub address_count: u8,
+    /// Bits of [`flags`].
+    pub flags: u8,
+    /// Addresses of this interface.
+    pub addresses: [[u8; 16]; ADDRESSES],
+    /// Boot-clock nanoseconds of the controller's last sign of life.
+    pub heartbeat: u64,
+    /// Boot-random SipHash key that spreads sources over the door's cells.
+    pub cell_key: [u64; 2],
+    /// Rate of one member's unsigned frames.
+    pub member: Rate,
+    /// Rate of one member's signed frames.
+    pub signed: Rate,
+    /// Rate of one source at the door.
+    pub source: Rate,
+    /// Rate of all strangers together.
+    pub door: Rate,
+    /// For each verdict, an event is written for one frame in `2^shift`; 255 for none.
+    pub sample_shift: [u8; COUNTERS],
+}
+
+/// Bits of [`Config::flags`].
+pub mod flags {
+    /// This node is joining: answers and holds may pass.
+    pub const JOINING: u8 = 1;
+    /// Count, but pass everything.
+    pub const OBSERVE: u8 = 2;
+}
+
+/// Windows and rate of one member's unsigned frames; only the filter writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Peer {
+    /// By generation and class (multicast, unicast).
+    pub windows: [[Window; 2]; GENERATIONS],
+    /// Theoretical arrival time of the next frame.
+    pub arrival: u64,
+}
+
+/// Windows and rate of one member's signed frames; only the controller writes them, after the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct SignedPeer {
+    /// By generation.
+    pub windows: [Window; GENERATIONS],
+    /// Theoretical arrival time of the next frame.
+    pub arrival: u64,
+}
+
+/// The state of the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Door {
+    /// Theoretical arrival time of the next frame of any stranger.
+    pub arrival: u64,
+    /// The same by hashed source.
+    pub cells: [u64; DOOR_CELLS],
+    /// First half of a tag by hashed tag.
+    pub seen: [u64; DOOR_CELLS],
+}
+
+/// Frames and bytes of one verdict on one processor. Bytes count from the Ethernet header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    /// Frames.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A sampled refused frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct DropEvent {
+    /// Length of the frame.
+    pub length: u32,
+    /// Number of the [`crate::reason::Verdict`].
+    pub verdict: u8,
+    /// Bytes of `bytes` in use.
+    pub captured: u8,
+    /// Keeps the size a multiple of four.
+    pub spare: [u8; 2],
+    /// The beginning of the frame.
+    pub bytes: [u8; EVENT_BYTES],
+}
+
+const _: () = {
+    assert!(size_of::<KeySlot>() == 104);
+    assert!(size_of::<Keys>() == 32 + KEY_SLOTS * 104);
+    assert!(size_of::<Config>() == 8 + 64 + 8 + 16 + 4 * 16 + 64);
+    assert!(size_of::<Peer>() == 2048 + 8);
+    assert!(size_of::<SignedPeer>() == 1024 + 8);
+    assert!(size_of::<Door>() == 8 + 2 * 8 * DOOR_CELLS);
+    assert!(size_of::<Counter>() == 16);
+    assert!(size_of::<DropEvent>() == 8 + EVENT_BYTES);
+    assert!(DOOR_CELLS.is_power_of_two());
+};
+
+impl Peer {
+    /// A member nothing was heard of.
+    pub const NEW: Self = Self { windows: [[[0; WINDOW_WORDS]; 2]; GENERATIONS], arrival: 0 };
+}
+
+impl SignedPeer {
+    /// A member nothing was heard of.
+    pub const NEW: Self = Self { windows: [[0; WINDOW_WORDS]; GENERATIONS], arrival: 0 };
+}
+
+impl Config {
+    /// The settings PROTOCOL section 4 gives, for a filter that knows no address yet.
+    pub const fn new(port: u16, cell_key: [u64; 2]) -> Self {
+        const MILLISECOND: u64 = 1_000_000;
+        Self {
+            schema: SCHEMA,
+            port,
+            address_count: 0,
+            flags: 0,
+            addresses: [[0; 16]; ADDRESSES],
+            heartbeat: 0,
+            cell_key,
+            member: Rate { interval: MILLISECOND, burst: 256 * MILLISECOND },
+            signed: Rate { interval: MILLISECOND, burst: 256 * MILLISECOND },
+            source: Rate { interval: 100 * MILLISECOND, burst: 1600 * MILLISECOND },
+            door: Rate { interval: MILLISECOND / 2, burst: 256 * MILLISECOND },
+            sample_shift: [10; COUNTERS],
+        }
+    }
+}
+
+/// Plain old data: `repr(C)`, no padding (asserted above), any bit pattern valid.
+#[cfg(feature = "aya")]
+mod pod {
+    // SAFETY: integers and arrays of integers in a `repr(C)` struct whose size is the sum of its fields.
+    #[allow(unsafe_code, reason = "aya asks for an unsafe marker")]
+    mod marks {
+        use super::super::{Config, Counter, Door, KeySlot, Keys, Peer, SignedPeer};
+        unsafe impl aya::Pod for Config {}
+        unsafe impl aya::Pod for Counter {}
+        unsafe impl aya::Pod for Door {}
+        unsafe impl aya::Pod for KeySlot {}
+        unsafe impl aya::Pod for Keys {}
+        unsafe impl aya::Pod for Peer {}
+        unsafe impl aya::Pod for SignedPeer {}
+    }
+}

@@ -1,0 +1,143 @@
+//! Frames: what stands where. One file per body; this one holds what all frames share.
+
+mod header;
+
+pub use header::Header;
+
+/// UDP port of the mesh unless configured otherwise.
+pub const PORT: u16 = 19541;
+/// ff02::1, all nodes on the link.
+pub const GROUP: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+/// First two bytes of every frame: "N0".
+pub const MAGIC: [u8; 2] = *b"N0";
+/// Wire version this code speaks.
+pub const VERSION: u8 = 1;
+/// Bytes before the body.
+pub const HEADER_LEN: usize = 24;
+/// Bytes of the pre-tag.
+pub const PRE_TAG_LEN: usize = 8;
+/// Bytes of the tag.
+pub const TAG_LEN: usize = 32;
+/// Bytes behind the body: pre-tag and tag.
+pub const TRAILER_LEN: usize = PRE_TAG_LEN + TAG_LEN;
+/// Bytes of a signature, the last of a signed body.
+pub const SIGNATURE_LEN: usize = 64;
+/// Most SHA-256 blocks a frame fills.
+pub const MAX_BLOCKS: usize = 18;
+/// Longest header and body.
+pub const MAX_LEN: usize = authenticated_len(MAX_BLOCKS);
+/// Longest UDP payload.
+pub const MAX_PAYLOAD: usize = MAX_LEN + TRAILER_LEN;
+/// Bit of the type byte that says unicast.
+pub const UNICAST_BIT: u8 = 0x80;
+/// Sequences stay below this.
+pub const SEQUENCE_END: u64 = 1 << 37;
+
+/// Bytes of header and body in a frame of `blocks` SHA-256 blocks.
+pub const fn authenticated_len(blocks: usize) -> usize {
+    64 * blocks - 9
+}
+
+/// Who the frame is addressed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// To ff02::1.
+    Multicast,
+    /// To one address.
+    Unicast,
+}
+
+/// Which key slot a type is tagged under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// A live epoch.
+    Epoch,
+    /// The permanent slot of those who hold no epoch key.
+    Door,
+}
+
+macro_rules! frame_types {
+    ($($variant:ident = $number:literal, $name:literal, $class:expr, $slot:ident, $blocks:expr, $signed:literal;)*) => {
+        /// The type of a frame, without its class bit.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum FrameType {
+            $(#[doc = $name] $variant = $number,)*
+        }
+
+        impl FrameType {
+            /// All types in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The type with this number (class bit already removed).
+            #[inline(always)]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The name used in documents and output.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The one class this type has, or `None` where both are allowed.
+            #[inline(always)]
+            pub const fn class(self) -> Option<Class> {
+                match self { $(Self::$variant => $class,)* }
+            }
+
+            /// Which key it is tagged under.
+            #[inline(always)]
+            pub const fn slot(self) -> Slot {
+                match self { $(Self::$variant => Slot::$slot,)* }
+            }
+
+            /// Its length in SHA-256 blocks, or `None` where any is allowed.
+            #[inline(always)]
+            pub const fn blocks(self) -> Option<usize> {
+                match self { $(Self::$variant => $blocks,)* }
+            }
+
+            /// Whether its body ends in a signature.
+            #[inline(always)]
+            pub const fn signed(self) -> bool {
+                match self { $(Self::$variant => $signed,)* }
+            }
+        }
+    };
+}
+
+frame_types! {
+    Ann = 1, "ANN", Some(Class::Multicast), Epoch, Some(1), false;
+    Anchor = 2, "ANCHOR", Some(Class::Multicast), Epoch, Some(2), true;
+    Epoch = 3, "EPOCH", Some(Class::Multicast), Epoch, Some(6), true;
+    Roster = 4, "ROSTER", Some(Class::Multicast), Epoch, None, true;
+    Bye = 5, "BYE", Some(Class::Multicast), Epoch, Some(2), true;
+    StillHere = 6, "STILL-HERE", Some(Class::Unicast), Epoch, Some(3), false;
+    Probe = 7, "PROBE", Some(Class::Unicast), Epoch, Some(1), false;
+    ProbeReply = 8, "PROBE-REPLY", Some(Class::Unicast), Epoch, Some(2), true;
+    Ask = 9, "ASK", Some(Class::Unicast), Epoch, Some(1), false;
+    Data = 10, "DATA", None, Epoch, None, false;
+    ReqEpoch = 16, "REQ_EPOCH", Some(Class::Multicast), Door, Some(7), true;
+    Answer = 17, "ANSWER", Some(Class::Multicast), Door, None, true;
+    Beacon = 18, "BEACON", Some(Class::Multicast), Door, Some(5), true;
+    Hold = 19, "HOLD", Some(Class::Unicast), Door, Some(4), true;
+    DoorProbe = 20, "DOOR-PROBE", Some(Class::Unicast), Door, Some(2), true;
+    DoorReply = 21, "DOOR-REPLY", Some(Class::Unicast), Door, Some(2), true;
+}
+
+impl FrameType {
+    /// Bytes of header and body where the type fixes them.
+    pub const fn authenticated_len(self) -> Option<usize> {
+        match self.blocks() {
+            Some(blocks) => Some(authenticated_len(blocks)),
+            None => None,
+        }
+    }
+}
+
+/// Low half of an IPv6 address.
+pub fn interface_id(address: &[u8; 16]) -> [u8; 8] {
+    let [.., a, b, c, d, e, f, g, h] = *address;
+    [a, b, c, d, e, f, g, h]
+}
