@@ -1,7 +1,36 @@
 //! Frames: what stands where. One file per body; this one holds what all frames share.
 
+mod answer;
+mod ask;
+mod beacon;
+mod bye;
+pub mod cursor;
+mod door_probe;
+mod door_reply;
+mod epoch;
 mod header;
+mod hold;
+mod probe;
+mod probe_reply;
+mod pulse;
+mod request;
+mod roster;
+mod still_here;
 
+pub use answer::{ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry};
+pub use ask::Ask;
+pub use beacon::Beacon;
+pub use bye::Bye;
+pub use door_probe::DoorProbe;
+pub use door_reply::DoorReply;
+pub use epoch::Epoch;
+pub use hold::Hold;
+pub use probe::Probe;
+pub use probe_reply::ProbeReply;
+pub use pulse::{Anchor, Ann, Pulse};
+pub use request::Request;
+pub use roster::{ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry};
+pub use still_here::StillHere;
 pub use header::Header;
 
 /// UDP port of the mesh unless configured otherwise.
@@ -122,7 +151,7 @@ frame_types! {
     Answer = 17, "ANSWER", Some(Class::Multicast), Door, None, true;
     Beacon = 18, "BEACON", Some(Class::Multicast), Door, Some(5), true;
     Hold = 19, "HOLD", Some(Class::Unicast), Door, Some(4), true;
-    DoorProbe = 20, "DOOR-PROBE", Some(Class::Unicast), Door, Some(2), true;
+    DoorProbe = 20, "DOOR-PROBE", Some(Class::Unicast), Door, Some(4), true;
     DoorReply = 21, "DOOR-REPLY", Some(Class::Unicast), Door, Some(2), true;
 }
 
@@ -140,4 +169,13 @@ impl FrameType {
 pub fn interface_id(address: &[u8; 16]) -> [u8; 8] {
     let [.., a, b, c, d, e, f, g, h] = *address;
     [a, b, c, d, e, f, g, h]
+}
+
+/// What can be written as the body of a frame, up to the signature.
+pub trait Body {
+    /// The frame's type.
+    const TYPE: FrameType;
+
+    /// Writes the fields.
+    fn emit(&self, writer: &mut cursor::Writer<'_>);
 }

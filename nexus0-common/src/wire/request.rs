@@ -1,0 +1,87 @@
+//! REQ_EPOCH: let me in.
+//!
+//! ```text
+//! 0       16          48        80      214     215    216
+//! +-------+-----------+---------+-------+-------+------+-------+
+//! | nonce | ephemeral | X25519  | grant |attempt|lowest|highest|
+//! +-------+-----------+---------+-------+-------+------+-------+
+//! ```
+
+use super::cursor::{Reader, Writer};
+use super::{Body, FrameType};
+
+/// The fields in wire order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Fresh per join, kept by retries.
+    pub nonce: [u8; 16],
+    /// X25519 public key, fresh per join, kept by retries.
+    pub ephemeral: [u8; 32],
+    /// The member's X25519 public key.
+    pub agreement: [u8; 32],
+    /// The member's grant.
+    pub grant: [u8; 134],
+    /// 0 for the first.
+    pub attempt: u8,
+    /// Lowest wire version spoken.
+    pub lowest: u8,
+    /// Highest wire version spoken.
+    pub highest: u8,
+}
+
+impl Request {
+    /// Reads a body; `None` if it is too short.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        Some(Self {
+            nonce: reader.array()?,
+            ephemeral: reader.array()?,
+            agreement: reader.array()?,
+            grant: reader.array()?,
+            attempt: reader.u8()?,
+            lowest: reader.u8()?,
+            highest: reader.u8()?,
+        })
+    }
+}
+
+impl Body for Request {
+    const TYPE: FrameType = FrameType::ReqEpoch;
+
+    fn emit(&self, writer: &mut Writer<'_>) {
+        writer
+            .put(&self.nonce)
+            .put(&self.ephemeral)
+            .put(&self.agreement)
+            .put(&self.grant)
+            .put(&[self.attempt])
+            .put(&[self.lowest])
+            .put(&[self.highest]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_survives_the_round_trip() {
+        let body = Request {
+            nonce: [1; 16],
+            ephemeral: [2; 32],
+            agreement: [3; 32],
+            grant: [4; 134],
+            attempt: 5,
+            lowest: 6,
+            highest: 7,
+        };
+        let mut bytes = [0; 1119];
+        let mut writer = Writer::new(&mut bytes);
+        body.emit(&mut writer);
+        assert_eq!(writer.position(), Some(217));
+        assert_eq!(Request::parse(&bytes), Some(body));
+        for short in [0, 1, 216] {
+            assert_eq!(Request::parse(&bytes[..short]), None, "{short}");
+        }
+    }
+}
