@@ -97,12 +97,12 @@ pub struct Status {
     pub chain: Option<String>,
     /// The current epoch's number.
     pub number: Option<u64>,
-    /// When the current epoch ends.
-    pub epoch_ends_ns: Option<u64>,
-    /// Members of the mesh, this node included.
+    /// When the next key takes over, or the current one ends.
+    pub turn_ns: Option<u64>,
+    /// Members of the mesh known here, this node included.
     pub roster: usize,
-    /// Digest of the roster.
-    pub roster_digest: Option<String>,
+    /// Whether that is the whole roster.
+    pub roster_complete: bool,
     /// The filter.
     pub filter: FilterStatus,
     /// Frames judged by the kernel, by verdict.
@@ -113,12 +113,12 @@ pub struct Status {
     pub join_ms: Option<u64>,
     /// Milliseconds from the usable address to the first chain, if this node started one.
     pub cold_start_ms: Option<u64>,
-    /// The last anchor changes seen.
+    /// The last anchor changes seen, the newest last.
     pub failovers: Vec<Failover>,
-    /// The last events.
+    /// The last events, the newest last.
     pub events: Vec<EventLine>,
-    /// Frames between filter, socket and node, for balances: names from the code that counts.
-    pub ledger: BTreeMap<String, u64>,
+    /// Multicast frames by key and sender.
+    pub ledger: Vec<LedgerLine>,
 }
 
 /// A member as its grant describes it.
@@ -128,15 +128,13 @@ pub struct Member {
     pub id: String,
     /// Name.
     pub name: String,
-    /// Bridge, Rig-Hub, Data-Mule or Agent.
+    /// bridge, rig-hub, data-mule or agent.
     #[serde(rename = "type")]
-    pub node_type: String,
+    pub kind: String,
     /// Zone.
     pub zone: String,
     /// Ego, 0-100.
     pub ego: u8,
-    /// Serial of the grant.
-    pub serial: u32,
 }
 
 /// The attached filter.
@@ -178,7 +176,12 @@ pub struct Failover {
     pub from: Option<String>,
     /// The anchor after.
     pub to: String,
-    /// Milliseconds since the last sign of life of the anchor before.
+    /// The chain of the anchor after.
+    pub chain: String,
+    /// Why.
+    pub reason: String,
+    /// Milliseconds from the last accepted pulse of the anchor before to the first of the one after;
+    /// absent until that has come, and where there was none before.
     pub took_ms: Option<u64>,
 }
 
@@ -193,6 +196,19 @@ pub struct EventLine {
     pub text: String,
 }
 
+/// Multicast frames under one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerLine {
+    /// Key id.
+    pub key_id: String,
+    /// Its epoch.
+    pub number: u64,
+    /// Sent by this node.
+    pub sent: u64,
+    /// Accepted by this node, by sender.
+    pub accepted: BTreeMap<String, u64>,
+}
+
 /// Who is here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peers {
@@ -200,7 +216,7 @@ pub struct Peers {
     pub schema: u32,
     /// Boot-clock now.
     pub now_ns: u64,
-    /// In the order of the succession.
+    /// By seniority, this node included.
     pub peers: Vec<Peer>,
 }
 
@@ -210,9 +226,11 @@ pub struct Peer {
     /// Who.
     #[serde(flatten)]
     pub member: Member,
-    /// Index in the succession.
-    pub position: usize,
-    /// `self`, `anchor`, `alive`, `quiet` or `silent`.
+    /// Lower first; `None` while this node does not know its own.
+    pub seniority: Option<u32>,
+    /// Whether it leads.
+    pub anchor: bool,
+    /// `myself`, `alive`, `silent` or `unheard`.
     pub state: String,
     /// Milliseconds since it was last heard.
     pub heard_ms: Option<u64>,
@@ -235,22 +253,29 @@ pub struct AnchorReport {
     pub parent: Option<String>,
     /// The current epoch's number.
     pub number: Option<u64>,
-    /// Members by rank: the first of them still heard follows when the anchor falls silent.
+    /// In one sentence.
+    pub why: String,
+    /// Members by rank, best first: the first of them still heard follows when the anchor falls silent.
     pub ranking: Vec<Ranked>,
 }
 
 /// A member in the order of the election.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ranked {
-    /// Who.
-    #[serde(flatten)]
-    pub member: Member,
-    /// Index in the succession, lower first.
-    pub seniority: usize,
+    /// Node id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Ego: higher first.
+    pub ego: u8,
+    /// Seniority: lower first.
+    pub seniority: u32,
+    /// Id hash: breaks ties, higher first.
+    pub id_hash: String,
+    /// `myself`, `alive`, `silent` or `unheard`.
+    pub state: String,
     /// Whether it leads now.
     pub anchor: bool,
-    /// Whether it was heard lately.
-    pub heard: bool,
 }
 
 /// The keys a node holds, without their bytes.
@@ -260,6 +285,10 @@ pub struct Epochs {
     pub schema: u32,
     /// Boot-clock now.
     pub now_ns: u64,
+    /// The current chain.
+    pub chain: Option<String>,
+    /// When the next key takes over, or the current one ends.
+    pub turn_ns: Option<u64>,
     /// The newest last.
     pub epochs: Vec<EpochLine>,
 }
@@ -269,8 +298,6 @@ pub struct Epochs {
 pub struct EpochLine {
     /// Key id.
     pub key_id: String,
-    /// Chain.
-    pub chain: String,
     /// Number.
     pub number: u64,
     /// `next`, `current` or `previous`.
