@@ -209,20 +209,3 @@ impl Config {
         }
     }
 }
-
-/// Plain old data: `repr(C)`, no padding (asserted above), any bit pattern valid.
-#[cfg(feature = "aya")]
-mod pod {
-    // SAFETY: integers and arrays of integers in a `repr(C)` struct whose size is the sum of its fields.
-    #[allow(unsafe_code, reason = "aya asks for an unsafe marker")]
-    mod marks {
-        use super::super::{Config, Counter, Door, KeySlot, Keys, Peer, SignedPeer};
-        unsafe impl aya::Pod for Config {}
-        unsafe impl aya::Pod for Counter {}
-        unsafe impl aya::Pod for Door {}
-        unsafe impl aya::Pod for KeySlot {}
-        unsafe impl aya::Pod for Keys {}
-        unsafe impl aya::Pod for Peer {}
-        unsafe impl aya::Pod for SignedPeer {}
-    }
-}

@@ -1,6 +1,7 @@
 //! The NEXUS-0 node: sockets, clock and data plane around `nexus0-core`.
 
 pub mod api;
+pub mod dataplane;
 pub mod explain;
 pub mod hex;
 pub mod store;

@@ -2,10 +2,12 @@
 //! must compile for the kernel; tests hold it against the `sha2`, `hmac` and `siphasher` crates.
 
 pub mod hmac;
+mod key;
 pub mod sha256;
 pub mod siphash;
 
 pub use hmac::Midstates;
+pub use key::FrameKey;
 
 use crate::memory_order::u64_at;
 use crate::wire::{Class, TAG_LEN};

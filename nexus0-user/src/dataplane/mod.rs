@@ -1,0 +1,146 @@
+//! The filter of one interface: loaded, attached, pinned, told what the node decided, and read.
+
+mod attach;
+mod error;
+mod events;
+mod interface;
+mod maps;
+mod mapped;
+mod pins;
+pub mod program;
+
+use std::path::{Path, PathBuf};
+
+use nexus0_common::maps::{Config, Counter, flags};
+use nexus0_common::reason::Verdict;
+use nexus0_core::filter::{Filter, MapOp, Maps};
+use nexus0_core::id::MeshId;
+use nexus0_core::time::Time;
+
+pub use attach::XdpMode;
+pub use error::{AttachError, Occupant};
+pub use events::{Events, Refusal};
+pub use interface::{Attached, attached};
+pub use maps::{KernelMaps, MapError};
+pub use pins::{Detached, detach, pinned};
+pub use program::{Program, Verifier};
+
+use pins::Pins;
+
+/// Where and how to put a filter.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Name of the interface in the current network namespace.
+    pub interface: String,
+    /// Folder for pins; a bpffs is mounted below it where there is none.
+    pub run_dir: PathBuf,
+    /// Native or generic; never changed silently.
+    pub mode: XdpMode,
+    /// Count, but pass everything.
+    pub observe: bool,
+    /// UDP port of the mesh.
+    pub port: u16,
+    /// Whose door it guards.
+    pub mesh: MeshId,
+    /// Boot-random key that spreads sources over the door's cells; a pinned filter keeps its own.
+    pub cell_key: [u64; 2],
+}
+
+/// What `status` says about a filter.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The mode the kernel reports.
+    pub mode: XdpMode,
+    /// Kernel id of the program.
+    pub program_id: u32,
+    /// The program's tag, hexadecimal.
+    pub tag: String,
+    /// Whether maps and link of an earlier controller were taken over.
+    pub adopted: bool,
+    /// Whether the verifier inserted speculation barriers.
+    pub verifier: Verifier,
+    /// Folder of the pins.
+    pub pins: PathBuf,
+}
+
+/// A filter at work. Dropping it leaves the filter attached: it fails closed.
+pub struct Dataplane {
+    filter: Filter<KernelMaps>,
+    events: Option<Events>,
+    status: Status,
+}
+
+impl Dataplane {
+    /// Loads the program over fresh or pinned maps and puts it on the interface: in one atomic step in
+    /// place of an earlier one of ours, so that no moment is without a filter.
+    pub fn open(options: &Options, now: Time) -> Result<Self, AttachError> {
+        let index = interface::index(&options.interface)?;
+        let pins = Pins::open(&options.run_dir, &options.interface)?;
+        let adopted = pins.complete();
+        let mut program = Program::load(Some(pins.folder())).map_err(AttachError::from)?;
+        let kernel_maps = program.maps()?;
+        let events = program.events()?;
+        let mut config = Config::new(options.port, options.cell_key);
+        if options.observe {
+            config.flags |= flags::OBSERVE;
+        }
+        let filter = Filter::adopt(kernel_maps, options.mesh, config, now)?;
+        interface::keep_vlan_tags(&options.interface)?;
+        attach::attach(program.filter_mut()?, &options.interface, index, options.mode, &pins)?;
+        let info = program.info()?;
+        let status = Status {
+            mode: attach::confirm(&options.interface, options.mode)?,
+            program_id: info.id(),
+            tag: format!("{:016x}", info.tag()),
+            adopted,
+            verifier: program.verifier(),
+            pins: pins.folder().to_owned(),
+        };
+        Ok(Self { filter, events: Some(events), status })
+    }
+
+    /// Carries out one change.
+    pub fn apply(&mut self, op: &MapOp, now: Time) -> Result<(), MapError> {
+        self.filter.apply(op, now)
+    }
+
+    /// Says that the controller lives.
+    pub fn heartbeat(&mut self, now: Time) -> Result<(), MapError> {
+        self.filter.heartbeat(now)
+    }
+
+    /// Frames and bytes by verdict, of all processors, in the order of [`Verdict::ALL`].
+    pub fn counters(&self) -> Result<Vec<(Verdict, Counter)>, MapError> {
+        self.filter.maps().counters()
+    }
+
+    /// Sampled refusals; to be taken once.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.events.take()
+    }
+
+    /// For each verdict, an event for one frame in `2^shift`; 255 for none.
+    pub fn sample(&mut self, verdict: Verdict, shift: u8) -> Result<(), MapError> {
+        let maps = self.filter.maps_mut();
+        let mut config = maps.config()?;
+        if let Some(entry) = config.sample_shift.get_mut(verdict as usize) {
+            *entry = shift;
+        }
+        maps.write_config(&config)
+    }
+
+    /// What `status` says.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// The maps, to judge a frame against.
+    pub fn maps(&self) -> &KernelMaps {
+        self.filter.maps()
+    }
+}
+
+/// Folder of the pins of an interface under a run folder.
+pub fn pin_folder(run_dir: &Path, interface: &str) -> PathBuf {
+    pins::folder(run_dir, interface)
+}

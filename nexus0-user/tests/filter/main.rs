@@ -1,0 +1,8 @@
+//! The program in the kernel against the same judgement on the host, by BPF_PROG_TEST_RUN. Needs root.
+
+mod capabilities;
+mod differential;
+mod figures;
+mod mutate;
+mod verdicts;
+mod world;

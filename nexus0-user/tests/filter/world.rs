@@ -1,0 +1,231 @@
+//! A filter in the kernel and one in memory, told the same and asked the same.
+
+use nexus0::dataplane::{Events, KernelMaps, Program, Verifier};
+use nexus0::flood::envelope::Envelope;
+use nexus0_common::auth::FrameKey;
+use nexus0_common::classify::classify;
+use nexus0_common::maps::{Config, Rate};
+use nexus0_common::memory::MemoryMaps;
+use nexus0_common::reason::Verdict;
+use nexus0_common::wire::{Class, FrameType, GROUP, HEADER_LEN, Header, PORT, authenticated_len};
+use nexus0_core::filter::Maps;
+
+pub(crate) const OWN: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 0xfe, 0, 0, 1];
+pub(crate) const PEER: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 0xfe, 0, 0, 2];
+pub(crate) const MEMBERS: [[u8; 8]; 3] = [[1; 8], [2; 8], [3; 8]];
+const XDP_PASS: u32 = 2;
+
+/// The keys of the world: the door's, two live epochs, one over, one not begun.
+pub(crate) struct Keys {
+    pub(crate) door: FrameKey,
+    pub(crate) current: FrameKey,
+    pub(crate) next: FrameKey,
+    pub(crate) over: FrameKey,
+    pub(crate) early: FrameKey,
+}
+
+pub(crate) fn key(number: u8) -> FrameKey {
+    FrameKey::new([number; 4], &[number; 32], &[number; 16])
+}
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        Self { door: key(9), current: key(1), next: key(2), over: key(3), early: key(4) }
+    }
+}
+
+/// Both filters.
+pub(crate) struct World {
+    pub(crate) keys: Keys,
+    pub(crate) memory: MemoryMaps,
+    pub(crate) kernel: KernelMaps,
+    pub(crate) program: Program,
+    events: Events,
+}
+
+impl World {
+    /// Loads the program over private maps and fills both sides alike.
+    pub(crate) fn new(rate: Rate) -> Self {
+        let mut program = Program::load(None).expect("the filter loads as root");
+        assert_eq!(program.verifier(), Verifier::Fast);
+        let kernel = program.maps().expect("its maps open");
+        let events = program.events().expect("its events open");
+        let mut config = Config::new(PORT, [11, 12]);
+        config.addresses[0] = OWN;
+        config.address_count = 1;
+        config.sample_shift = [0; 64];
+        (config.member, config.signed, config.source, config.door) = (rate, rate, rate, rate);
+        let mut world = Self {
+            keys: Keys::new(),
+            memory: MemoryMaps::new(config),
+            kernel,
+            program,
+            events,
+        };
+        world.memory.now = boot_time();
+        let (from, to) = (world.memory.now - 1_000_000_000, world.memory.now + 3_600_000_000_000);
+        for (slot, key, from, to) in [
+            (0, key(9), 0, u64::MAX),
+            (1, key(1), from, to),
+            (2, key(2), from, to),
+            (3, key(3), 0, from),
+            (4, key(4), to, u64::MAX),
+        ] {
+            world.both(|maps| maps.write_key_slot(slot, &key.slot(from, to, slot as u32 & 3)));
+            world.both(|maps| maps.write_key_id(slot, key.slot_id()));
+        }
+        for (slot, member) in MEMBERS.into_iter().enumerate() {
+            world.both(|maps| maps.write_peer(member, slot as u32));
+            world.both(|maps| maps.clear_peer(slot as u32));
+        }
+        world.both(|maps| maps.write_config(&config));
+        world
+    }
+
+    /// Does the same to both sides.
+    pub(crate) fn both(&mut self, change: impl Fn(&mut dyn AnyMaps) -> Result<(), String>) {
+        change(&mut self.memory).expect("memory takes it");
+        change(&mut self.kernel).expect("the kernel takes it");
+    }
+
+    /// What the host says to a frame.
+    pub(crate) fn host(&mut self, frame: &[u8]) -> Verdict {
+        self.memory.now = boot_time();
+        classify(frame, &self.memory)
+    }
+
+    /// What the kernel says to a frame. A pass is told apart by the counter of accepted frames.
+    pub(crate) fn kernel(&mut self, frame: &[u8]) -> Verdict {
+        let accepted = self.accepted();
+        let (action, _) = self.program.test_run("nexus0", frame, 1).expect("a test run");
+        let refusals = self.events.ready();
+        if action != XDP_PASS {
+            let [refusal] = refusals.as_slice() else { panic!("{} events", refusals.len()) };
+            return refusal.verdict;
+        }
+        assert!(refusals.is_empty(), "an event for a frame that passed");
+        if self.accepted() > accepted { Verdict::Accepted } else { Verdict::Foreign }
+    }
+
+    fn accepted(&self) -> u64 {
+        self.kernel.counter(Verdict::Accepted as u32).expect("a counter").frames
+    }
+}
+
+/// [`Maps`] without its error type, so that both sides fit one closure.
+pub(crate) trait AnyMaps {
+    fn write_key_slot(&mut self, slot: usize, key: &nexus0_common::maps::KeySlot) -> Result<(), String>;
+    fn write_key_id(&mut self, slot: usize, id: u32) -> Result<(), String>;
+    fn clear_generation(&mut self, generation: usize) -> Result<(), String>;
+    fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), String>;
+    fn remove_peer(&mut self, id: [u8; 8]) -> Result<(), String>;
+    fn clear_peer(&mut self, slot: u32) -> Result<(), String>;
+    fn write_signed_word(&mut self, slot: u32, generation: usize, word: usize, value: u64) -> Result<(), String>;
+    fn write_config(&mut self, config: &Config) -> Result<(), String>;
+}
+
+impl<M: Maps> AnyMaps for M
+where
+    M::Error: std::fmt::Debug,
+{
+    fn write_key_slot(&mut self, slot: usize, key: &nexus0_common::maps::KeySlot) -> Result<(), String> {
+        Maps::write_key_slot(self, slot, key).map_err(|e| format!("{e:?}"))
+    }
+    fn write_key_id(&mut self, slot: usize, id: u32) -> Result<(), String> {
+        Maps::write_key_id(self, slot, id).map_err(|e| format!("{e:?}"))
+    }
+    fn clear_generation(&mut self, generation: usize) -> Result<(), String> {
+        Maps::clear_generation(self, generation).map_err(|e| format!("{e:?}"))
+    }
+    fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), String> {
+        Maps::write_peer(self, id, slot).map_err(|e| format!("{e:?}"))
+    }
+    fn remove_peer(&mut self, id: [u8; 8]) -> Result<(), String> {
+        Maps::remove_peer(self, id).map_err(|e| format!("{e:?}"))
+    }
+    fn clear_peer(&mut self, slot: u32) -> Result<(), String> {
+        Maps::clear_peer(self, slot).map_err(|e| format!("{e:?}"))
+    }
+    fn write_signed_word(&mut self, slot: u32, generation: usize, word: usize, value: u64) -> Result<(), String> {
+        Maps::write_signed_word(self, slot, generation, word, value).map_err(|e| format!("{e:?}"))
+    }
+    fn write_config(&mut self, config: &Config) -> Result<(), String> {
+        Maps::write_config(self, config).map_err(|e| format!("{e:?}"))
+    }
+}
+
+/// CLOCK_BOOTTIME in nanoseconds.
+pub(crate) fn boot_time() -> u64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).expect("a boot clock");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+}
+
+/// A frame and where it travels.
+#[derive(Clone)]
+pub(crate) struct Draft {
+    pub(crate) key: FrameKey,
+    pub(crate) frame_type: FrameType,
+    pub(crate) class: Class,
+    pub(crate) sender: [u8; 8],
+    pub(crate) sequence: u64,
+    pub(crate) blocks: usize,
+    pub(crate) fill: u8,
+}
+
+impl Draft {
+    /// A pulse of a member.
+    pub(crate) fn pulse(key: FrameKey, sender: [u8; 8], sequence: u64) -> Self {
+        Self { frame_type: FrameType::Ann, ..Self::of(FrameType::Ann, key, sender, sequence) }
+    }
+
+    /// A frame of a type in its class and length (multicast and one block where it is free).
+    pub(crate) fn of(frame_type: FrameType, key: FrameKey, sender: [u8; 8], sequence: u64) -> Self {
+        Self {
+            key,
+            frame_type,
+            class: frame_type.class().unwrap_or(Class::Multicast),
+            sender,
+            sequence,
+            blocks: frame_type.blocks().unwrap_or(2),
+            fill: 0,
+        }
+    }
+
+    pub(crate) fn destination(&self) -> [u8; 16] {
+        match self.class {
+            Class::Multicast => GROUP,
+            Class::Unicast => OWN,
+        }
+    }
+
+    /// The UDP payload.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        let header = Header {
+            frame_type: self.frame_type,
+            class: self.class,
+            key_id: self.key.id,
+            sender: self.sender,
+            sequence: self.sequence,
+        };
+        let mut bytes = header.emit().to_vec();
+        bytes.resize(authenticated_len(self.blocks).max(HEADER_LEN), self.fill);
+        let trailer = self.key.trailer(&bytes, &PEER, &self.destination());
+        bytes.extend(trailer.expect("a draft is well-formed"));
+        bytes
+    }
+
+    /// What it travels in.
+    pub(crate) fn envelope(&self) -> Envelope {
+        let mut envelope = Envelope::to_group([2, 0, 0, 0, 0, 2], PEER);
+        if self.class == Class::Unicast {
+            envelope.destination = OWN;
+            envelope.destination_mac = [2, 0, 0, 0, 0, 1];
+        }
+        envelope
+    }
+
+    /// The whole Ethernet frame.
+    pub(crate) fn frame(&self) -> Vec<u8> {
+        self.envelope().wrap(&self.payload())
+    }
+}
