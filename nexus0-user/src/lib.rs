@@ -1,6 +1,8 @@
 //! The NEXUS-0 node: sockets, clock and data plane around `nexus0-core`.
 
 pub mod api;
+pub mod cli;
+pub mod daemon;
 pub mod dataplane;
 pub mod explain;
 pub mod hex;

@@ -1,5 +1,7 @@
 //! The `nexus0` command.
 
-fn main() {
-    println!("nexus0 {}", env!("CARGO_PKG_VERSION"));
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nexus0::cli::main()
 }

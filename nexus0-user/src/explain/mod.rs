@@ -1,19 +1,18 @@
 //! The judgement of one frame, step by step: `classify` decides, and this tells the story of it.
 
 mod checks;
-
-use std::sync::atomic::AtomicU64;
+mod snapshot;
 
 use nexus0_common::classify::{State, classify};
-use nexus0_common::maps::{Config, Keys};
+use nexus0_common::maps::Config;
 use nexus0_common::memory::MemoryMaps;
 use nexus0_common::packet::ETHERNET;
 use nexus0_common::reason::Verdict;
-use nexus0_common::wire::Class;
 
 use crate::api::types::{Explanation, SCHEMA, Step};
 use crate::hex;
 use checks::{CHECKS, Check, Needs, Sight};
+pub use snapshot::Snapshot;
 
 /// Longest frame that is looked at.
 pub const MAX_FRAME: usize = 2000;
@@ -38,9 +37,9 @@ pub fn parse_frame(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Judges a frame against a node's maps. Nothing is committed: asking twice gives the same answer.
-pub fn against_maps(frame: &[u8], maps: &MemoryMaps, against: &str) -> Explanation {
-    let verdict = classify(frame, &ReadOnly(maps));
+/// Judges a frame against a node's maps, or a [`Snapshot`] of them.
+pub fn against_maps(frame: &[u8], maps: &impl State, against: &str) -> Explanation {
+    let verdict = classify(frame, maps);
     explanation(
         verdict.name(),
         verdict.help(),
@@ -103,63 +102,6 @@ fn step(check: &Check, sight: &Sight, result: &str) -> Step {
         check: check.name.into(),
         found: (check.found)(sight),
         result: result.into(),
-    }
-}
-
-/// Maps that say yes to every commit and change nothing.
-struct ReadOnly<'a>(&'a MemoryMaps);
-
-impl State for ReadOnly<'_> {
-    fn config(&self) -> Option<&Config> {
-        self.0.config()
-    }
-
-    fn keys(&self) -> Option<&Keys> {
-        self.0.keys()
-    }
-
-    fn now(&self) -> u64 {
-        self.0.now()
-    }
-
-    fn peer(&self, sender: &[u8; 8]) -> Option<u32> {
-        self.0.peer(sender)
-    }
-
-    fn window(&self, peer: u32, generation: u32, class: Class, word: usize) -> Option<&AtomicU64> {
-        self.0.window(peer, generation, class, word)
-    }
-
-    fn arrival(&self, peer: u32) -> Option<&AtomicU64> {
-        self.0.arrival(peer)
-    }
-
-    fn signed_window(&self, peer: u32, generation: u32, word: usize) -> Option<&AtomicU64> {
-        self.0.signed_window(peer, generation, word)
-    }
-
-    fn signed_arrival(&self, peer: u32) -> Option<&AtomicU64> {
-        self.0.signed_arrival(peer)
-    }
-
-    fn door_arrival(&self) -> Option<&AtomicU64> {
-        self.0.door_arrival()
-    }
-
-    fn door_cell(&self, cell: usize) -> Option<&AtomicU64> {
-        self.0.door_cell(cell)
-    }
-
-    fn door_seen(&self, cell: usize) -> Option<&AtomicU64> {
-        self.0.door_seen(cell)
-    }
-
-    fn load(&self, word: &AtomicU64) -> u64 {
-        self.0.load(word)
-    }
-
-    fn compare_exchange(&self, _: &AtomicU64, _: u64, _: u64) -> bool {
-        true
     }
 }
 

@@ -56,7 +56,7 @@ where
     getrandom::fill(bytes.as_mut_slice()).map_err(|error| StoreError::Io {
         action: "get random bytes for",
         path: path.to_owned(),
-        source: error.into(),
+        source: std::io::Error::other(error),
     })?;
     Ok(bytes)
 }

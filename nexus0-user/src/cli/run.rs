@@ -1,0 +1,221 @@
+//! `nexus0 run`: be a node on an interface.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use nexus0_common::wire::PORT;
+use nexus0_core::grant::Grant;
+use nexus0_core::identity::Identity;
+use nexus0_core::node::{ConfigError, NodeConfig};
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+use super::options::{RUN_DIR, STATE_DIR, duration, interface_name};
+use crate::daemon::{self, RunError};
+use crate::dataplane::{AttachError, XdpMode};
+use crate::hex;
+use crate::store::{
+    GRANT_FILE, GrantFile, IDENTITY_FILE, StoreError, load_or_create_identity, read_public,
+};
+
+/// Options of `run`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Interface
+    #[arg(long, value_name = "IF", env = "NX0_IFACE", value_parser = interface_name)]
+    iface: String,
+    /// Folder for control socket and pins
+    #[arg(long, value_name = "DIR", env = "NX0_RUN_DIR", default_value = RUN_DIR)]
+    run_dir: PathBuf,
+    /// Folder of identity and grant
+    #[arg(long, value_name = "DIR", env = "NX0_STATE_DIR", default_value = STATE_DIR)]
+    state_dir: PathBuf,
+    /// The grant [default: grant.json in the state folder]
+    #[arg(long, value_name = "FILE")]
+    grant: Option<PathBuf>,
+    /// The mesh root's public key, if the grant's own word for it is not enough
+    #[arg(long, value_name = "FILE|HEX")]
+    mesh_root: Option<String>,
+    /// UDP port of the mesh
+    #[arg(long, env = "NX0_PORT", default_value_t = PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Time between pulses, used where this node starts a mesh [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pulse: Option<Duration>,
+    /// Life of an epoch key, used where this node starts a mesh [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    epoch: Option<Duration>,
+    /// Where the filter runs: in the driver, or after it
+    #[arg(long, value_enum, default_value = "native")]
+    xdp_mode: Mode,
+    /// Count, but refuse nothing
+    #[arg(long)]
+    observe: bool,
+    /// How events are written to standard error
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    Native,
+    Generic,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    start_log(args.log_format);
+    let (identity, path, new) = load_or_create_identity(&args.state_dir)?;
+    if new {
+        tracing::info!("made a new identity in {}", path.display());
+    }
+    let GrantFile { root, grant } = load_grant(&args, &identity)?;
+    warn_about_environment(&grant);
+    let default = NodeConfig::default();
+    let config = NodeConfig {
+        pulse: args.pulse.unwrap_or(default.pulse),
+        epoch: args.epoch.unwrap_or(default.epoch),
+        ..default
+    };
+    let options = daemon::Options {
+        interface: args.iface,
+        run_dir: args.run_dir,
+        config,
+        port: args.port,
+        mode: match args.xdp_mode {
+            Mode::Native => XdpMode::Native,
+            Mode::Generic => XdpMode::Generic,
+        },
+        observe: args.observe,
+        identity,
+        grant,
+        root,
+    };
+    daemon::run(options).map_err(Failure::from)
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("NX0_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+fn load_grant(args: &Args, identity: &Identity) -> Result<GrantFile, Failure> {
+    let path = args
+        .grant
+        .clone()
+        .unwrap_or_else(|| args.state_dir.join(GRANT_FILE));
+    let pinned = args.mesh_root.as_deref().map(mesh_root).transpose()?;
+    match GrantFile::load(&path, pinned.as_ref()) {
+        Err(StoreError::Missing { .. }) => Err(Failure::usage(first_steps(args, &path, identity))),
+        other => Ok(other?),
+    }
+}
+
+fn mesh_root(text: &str) -> Result<[u8; 32], Failure> {
+    match hex::decode_array(text) {
+        Ok(key) => Ok(key),
+        Err(_) => Ok(read_public(Path::new(text))?),
+    }
+}
+
+/// The three commands that make a first node.
+fn first_steps(args: &Args, path: &Path, identity: &Identity) -> String {
+    let key = hex::encode(&identity.public_key());
+    let state = state_flag(&args.state_dir);
+    format!(
+        "{} does not exist: this node has no grant yet.\n\
+         \n\
+         To start a mesh with this machine as its root:\n\
+         \n\
+         \x20 nexus0 mesh init{dir}\n\
+         \x20 nexus0 mesh grant{dir} --identity {} --name {} --out {}\n\
+         \x20 nexus0 run --iface {}{state}\n\
+         \n\
+         To join a mesh, have its root sign this node's key and bring the file here:\n\
+         \n\
+         \x20 nexus0 mesh grant --key {key} \\\n\
+         \x20   --name NAME --out {GRANT_FILE}",
+        path.display(),
+        args.state_dir.join(IDENTITY_FILE).display(),
+        host_name(),
+        path.display(),
+        args.iface,
+        dir = state.replace("--state-dir", "--dir"),
+    )
+}
+
+fn state_flag(folder: &Path) -> String {
+    if folder == Path::new(STATE_DIR) {
+        return String::new();
+    }
+    format!(" --state-dir {}", folder.display())
+}
+
+/// The host's name as far as it fits into a grant.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name
+        .trim()
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(16)
+        .collect();
+    if name.is_empty() {
+        "node-1".into()
+    } else {
+        name
+    }
+}
+
+/// What a node is comes from its grant; an environment that says otherwise is worth a word.
+fn warn_about_environment(grant: &Grant) {
+    let ego = grant.ego().to_string();
+    let granted = [
+        ("NX0_NAME", grant.name()),
+        ("NX0_TYPE", grant.kind().name()),
+        ("NX0_ZONE", grant.zone()),
+        ("NX0_EGO", &ego),
+    ];
+    for (key, granted) in granted {
+        match std::env::var(key) {
+            Ok(value) if !value.eq_ignore_ascii_case(granted) => tracing::warn!(
+                "{key}={value} is ignored: the grant says \"{granted}\"; \
+                 have the root sign a new one with `nexus0 mesh grant`"
+            ),
+            _ => {}
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let text = error.to_string();
+        match error {
+            RunError::Config(
+                ConfigError::Pulse(_) | ConfigError::Epoch { .. } | ConfigError::Wire { .. },
+            )
+            | RunError::Attach(AttachError::UnknownInterface { .. }) => Self::Usage(text),
+            RunError::Attach(AttachError::Permission { .. }) => Self::Permission(text),
+            RunError::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Self::Permission(format!("{text}: run as root"))
+            }
+            other => Self::Other(other.into()),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What happened: each event becomes a log line, the last ones are kept for `status`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use nexus0_core::id::NodeId;
+use nexus0_core::node::Event;
+use nexus0_core::time::Time;
+
+use crate::api::types::{EventLine, Failover};
+
+/// Lines kept.
+const KEPT: usize = 16;
+
+/// The memory of events.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    pub(super) events: VecDeque<EventLine>,
+    pub(super) failovers: VecDeque<Failover>,
+    pub(super) join: Option<Duration>,
+    pub(super) cold_start: Option<Duration>,
+}
+
+impl Journal {
+    /// Takes an event; `name` finds what a node is called.
+    pub(super) fn record(&mut self, now: Time, event: &Event, name: impl Fn(NodeId) -> String) {
+        let text = describe(event, name);
+        let kind = kind(event);
+        tracing::info!(event = kind.as_str(), "{text}");
+        keep(
+            &mut self.events,
+            EventLine {
+                at_ns: now.0,
+                kind,
+                text,
+            },
+        );
+        self.measure(now, event);
+    }
+
+    fn measure(&mut self, now: Time, event: &Event) {
+        match event {
+            Event::Joined { elapsed, .. } => self.join = Some(*elapsed),
+            Event::ColdStart { elapsed } => self.cold_start = Some(*elapsed),
+            Event::AnchorChanged {
+                old,
+                new,
+                chain,
+                reason,
+                ..
+            } => {
+                let reason = serde_json::to_value(reason).ok();
+                let failover = Failover {
+                    at_ns: now.0,
+                    from: old.map(|id| id.to_string()),
+                    to: new.to_string(),
+                    chain: chain.to_string(),
+                    reason: reason
+                        .and_then(|r| r.as_str().map(str::to_owned))
+                        .unwrap_or_default(),
+                    took_ms: None,
+                };
+                keep(&mut self.failovers, failover);
+            }
+            Event::FirstPulseOf { chain, elapsed, .. } => {
+                let chain = chain.to_string();
+                let change = self
+                    .failovers
+                    .iter_mut()
+                    .rev()
+                    .find(|change| change.chain == chain);
+                if let Some(change) = change {
+                    change.took_ms = elapsed.map(|elapsed| elapsed.as_millis() as u64);
+                }
+            }
+            Event::EpochTurned { .. }
+            | Event::Promoted { .. }
+            | Event::SteppedBack { .. }
+            | Event::PeerAdded { .. }
+            | Event::PeerGone { .. }
+            | Event::AnchorSilent { .. }
+            | Event::Stateless { .. }
+            | Event::AnchorLeft { .. }
+            | Event::Merging { .. }
+            | Event::Rejoining => {}
+        }
+    }
+}
+
+fn keep<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == KEPT {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+/// The kebab-case name that the event is serialised under.
+fn kind(event: &Event) -> String {
+    let value = serde_json::to_value(event).unwrap_or_default();
+    value
+        .get("event")
+        .and_then(|kind| kind.as_str())
+        .unwrap_or("unknown")
+        .to_owned()
+}
+
+fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
+    match event {
+        Event::Joined { elapsed, anchor } => {
+            format!(
+                "joined: {} answered after {}",
+                name(*anchor),
+                millis(*elapsed)
+            )
+        }
+        Event::AnchorChanged {
+            old: Some(old),
+            new,
+            number,
+            reason,
+            ..
+        } => format!(
+            "the anchor is now {}, before {} ({reason:?}, epoch {number})",
+            name(*new),
+            name(*old)
+        ),
+        Event::AnchorChanged {
+            old: None,
+            new,
+            number,
+            reason,
+            ..
+        } => {
+            format!("the anchor is {} ({reason:?}, epoch {number})", name(*new))
+        }
+        Event::EpochTurned { number, key_id } => format!("epoch {number} begins, key {key_id}"),
+        Event::Promoted { chain, number } => {
+            format!("promoted myself: chain {chain}, epoch {number}")
+        }
+        Event::SteppedBack { chain } => format!("took my promotion back: chain {chain} ends"),
+        Event::PeerAdded { id, name } => format!("{name} ({id}) is a member"),
+        Event::PeerGone { id, name } => format!("{name} ({id}) is no longer a member"),
+        Event::AnchorSilent { .. } => "the anchor missed its pulse: probing it".into(),
+        Event::FirstPulseOf {
+            anchor,
+            elapsed: Some(elapsed),
+            ..
+        } => format!(
+            "first pulse of {}, {} after the last of the anchor before",
+            name(*anchor),
+            millis(*elapsed)
+        ),
+        Event::FirstPulseOf {
+            anchor,
+            elapsed: None,
+            ..
+        } => {
+            format!("first pulse of {}", name(*anchor))
+        }
+        Event::ColdStart { elapsed } => {
+            format!("nobody answered: started a mesh after {}", millis(*elapsed))
+        }
+        Event::Stateless { anchor } => format!("{} came back without its state", name(*anchor)),
+        Event::AnchorLeft { anchor } => format!("{} said good-bye", name(*anchor)),
+        Event::Merging { anchor } => {
+            format!("{} leads a better-ranked mesh: joining it", name(*anchor))
+        }
+        Event::Rejoining => "the epoch ended without a next one: joining again".into(),
+    }
+}
+
+fn millis(elapsed: Duration) -> String {
+    format!("{} ms", elapsed.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nexus0_core::event::Reason;
+    use nexus0_core::id::ChainId;
+
+    fn name(id: NodeId) -> String {
+        format!("n{}", id.0[0])
+    }
+
+    fn change(chain: u8) -> Event {
+        Event::AnchorChanged {
+            old: Some(NodeId([1; 8])),
+            new: NodeId([2; 8]),
+            chain: ChainId([chain; 8]),
+            number: 7,
+            reason: Reason::SteppedBack,
+        }
+    }
+
+    #[test]
+    fn a_failover_is_measured_by_the_first_pulse_of_its_own_chain() {
+        let mut journal = Journal::default();
+        journal.record(Time(5), &change(1), name);
+        journal.record(Time(6), &change(2), name);
+        let elapsed = Some(Duration::from_millis(900));
+        let pulse = Event::FirstPulseOf {
+            anchor: NodeId([2; 8]),
+            chain: ChainId([1; 8]),
+            elapsed,
+        };
+        journal.record(Time(7), &pulse, name);
+        let took: Vec<_> = journal.failovers.iter().map(|f| f.took_ms).collect();
+        assert_eq!(took, [Some(900), None]);
+        assert_eq!(journal.failovers[0].reason, "stepped-back");
+        assert_eq!(journal.events[0].kind, "anchor-changed");
+        assert!(
+            journal.events[0].text.contains("now n2, before n1"),
+            "{:?}",
+            journal.events
+        );
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let mut journal = Journal::default();
+        for at in 0..100 {
+            journal.record(Time(at), &Event::Rejoining, name);
+        }
+        assert_eq!(journal.events.len(), KEPT);
+        assert_eq!(journal.events[0].at_ns, 84);
+    }
+}

@@ -1,0 +1,93 @@
+//! The running node: sockets, clock, filter and control socket around the protocol core. Nothing here
+//! decides anything about the protocol.
+
+mod address;
+mod clock;
+mod journal;
+mod node_loop;
+mod privileges;
+mod report;
+mod samples;
+mod socket;
+mod start;
+mod watched;
+
+use std::io;
+use std::path::PathBuf;
+
+use nexus0_core::grant::Grant;
+use nexus0_core::identity::Identity;
+use nexus0_core::node::{ConfigError, NodeConfig};
+
+pub use clock::now;
+
+use crate::dataplane::{AttachError, MapError, XdpMode};
+
+/// What a node needs to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Name of the interface.
+    pub interface: String,
+    /// Folder for control socket and pins.
+    pub run_dir: PathBuf,
+    /// Pulse and epoch.
+    pub config: NodeConfig,
+    /// UDP port.
+    pub port: u16,
+    /// Native or generic.
+    pub mode: XdpMode,
+    /// Count, but pass everything.
+    pub observe: bool,
+    /// Who this node is.
+    pub identity: Identity,
+    /// What it may be.
+    pub grant: Grant,
+    /// The mesh root's public key.
+    pub root: [u8; 32],
+}
+
+/// Why a node does not run. The filter stays attached if it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Pulse, epoch or grant.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The filter could not be attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The filter could not be told what the node decided.
+    #[error("the filter stays attached and refuses what it must: {0}")]
+    Map(#[from] MapError),
+    /// The interface went away, or another one came under its name.
+    #[error("{0} was removed or made anew: start again once it is back (the filter went with it)")]
+    InterfaceGone(String),
+    /// The operating system refused.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Hardening failed.
+    #[error("cannot give up privileges: {0:#}")]
+    Privileges(anyhow::Error),
+}
+
+impl RunError {
+    fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let action = action.into();
+        move |source| Self::Io { action, source }
+    }
+}
+
+/// Runs a node until SIGTERM or SIGINT.
+pub fn run(options: Options) -> Result<(), RunError> {
+    privileges::harden().map_err(RunError::Privileges)?;
+    // One thread: capabilities are a thread's, and the node is one loop.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::io("start"))?;
+    runtime.block_on(async { start::start(options)?.run().await })
+}

@@ -1,0 +1,316 @@
+//! The loop: whatever wakes it, frames are read before timers are fired, so that a node that was
+//! stopped for a while does not blame others for its own silence.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+
+use nexus0_core::filter::Maps;
+use nexus0_core::node::{Input, Node, Output};
+use nexus0_core::time::Time;
+use tokio::signal::unix::Signal;
+use tokio::time::Interval;
+
+use super::RunError;
+use super::address::{AddressWatch, LinkLocal};
+use super::clock::{self, Alarm};
+use super::journal::Journal;
+use super::report::{self, Identification, Sources};
+use super::samples::Samples;
+use super::socket::{LONGEST, MeshSocket};
+use super::start::interface_index;
+use crate::api::server::{Question, Server, refusal};
+use crate::api::types::{Explanation, Request};
+use crate::dataplane::{Dataplane, Events, MapError, Refusal};
+use crate::explain;
+
+/// Frames read before timers get their turn, whatever arrives.
+const FRAMES: usize = 4096;
+/// Timers fired in a row before frames are read again.
+const TIMERS: usize = 64;
+
+/// What ends a node.
+pub(super) struct Signals {
+    pub(super) terminate: Signal,
+    pub(super) interrupt: Signal,
+}
+
+/// A running node.
+pub(super) struct NodeLoop {
+    pub(super) who: Identification,
+    pub(super) node: Node,
+    pub(super) plane: Dataplane,
+    pub(super) refusals: Option<Events>,
+    pub(super) socket: MeshSocket,
+    pub(super) watch: AddressWatch,
+    pub(super) alarm: Alarm,
+    pub(super) heartbeat: Interval,
+    pub(super) signals: Signals,
+    pub(super) server: Server,
+    pub(super) memory: Memory,
+}
+
+/// What a running node remembers for its reports.
+pub(super) struct Memory {
+    pub(super) address: LinkLocal,
+    pub(super) journal: Journal,
+    pub(super) samples: Samples,
+    pub(super) counters: BTreeMap<String, u64>,
+}
+
+/// Why the loop woke up.
+enum Wake {
+    Stop,
+    Frames,
+    Timer,
+    Address,
+    Heartbeat,
+    Question(Question),
+    Refusals(Vec<Refusal>),
+}
+
+impl NodeLoop {
+    /// Runs until a signal ends it; the filter stays attached.
+    pub(super) async fn run(mut self) -> Result<(), RunError> {
+        tracing::info!("{}: {}", self.who.interface, self.memory.address.describe());
+        self.look_at_address()?;
+        loop {
+            self.settle()?;
+            match self.wake().await.map_err(RunError::io("wait"))? {
+                Wake::Stop => break,
+                Wake::Frames | Wake::Timer => {}
+                Wake::Address => self.look_at_address()?,
+                Wake::Heartbeat => self.beat()?,
+                Wake::Question(question) => self.answer(question),
+                Wake::Refusals(refusals) => self.publish(&refusals),
+            }
+        }
+        self.leave()
+    }
+
+    async fn wake(&mut self) -> io::Result<Wake> {
+        let Self {
+            socket,
+            watch,
+            alarm,
+            heartbeat,
+            signals,
+            server,
+            refusals,
+            ..
+        } = self;
+        Ok(tokio::select! {
+            _ = signals.terminate.recv() => Wake::Stop,
+            _ = signals.interrupt.recv() => Wake::Stop,
+            done = socket.readable() => done.map(|()| Wake::Frames)?,
+            done = alarm.rung() => done.map(|()| Wake::Timer)?,
+            done = watch.changed() => done.map(|()| Wake::Address)?,
+            _ = heartbeat.tick() => Wake::Heartbeat,
+            Some(question) = server.question() => Wake::Question(question),
+            sampled = sampled(refusals) => Wake::Refusals(sampled?),
+        })
+    }
+
+    /// Reads what has arrived, then fires what is due, then sets the alarm.
+    fn settle(&mut self) -> Result<(), RunError> {
+        for _ in 0..TIMERS {
+            let drained = self.read_frames()?;
+            let now = Time(clock::now());
+            match self.node.poll_timeout() {
+                Some(due) if due <= now => self.node.handle_timeout(now),
+                other if drained => return self.set_alarm(other),
+                _ => break,
+            }
+            self.carry_out()?;
+        }
+        // There is more to do, but signals and questions get their turn first.
+        self.set_alarm(Some(Time(0)))
+    }
+
+    fn set_alarm(&self, at: Option<Time>) -> Result<(), RunError> {
+        self.alarm
+            .set(at.map(|at| at.0))
+            .map_err(RunError::io("set a timer"))
+    }
+
+    /// Hands waiting frames to the node; whether none is left.
+    fn read_frames(&mut self) -> Result<bool, RunError> {
+        let mut buffer = [0; LONGEST];
+        for _ in 0..FRAMES {
+            let datagram = match self.socket.receive(&mut buffer) {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => return Ok(true),
+                // An asynchronous error of something sent earlier.
+                Err(error) => {
+                    self.count("receive_errors");
+                    tracing::debug!("cannot receive: {error}");
+                    continue;
+                }
+            };
+            self.count("datagrams");
+            let payload = buffer.get(..datagram.length).unwrap_or_default();
+            let (source, destination) = (datagram.source, datagram.destination);
+            let input = Input::Frame {
+                source,
+                destination,
+                payload,
+            };
+            self.node.handle_input(Time(clock::now()), input);
+            self.carry_out()?;
+        }
+        Ok(false)
+    }
+
+    /// Does what the node wants done. To be called after every input.
+    fn carry_out(&mut self) -> Result<(), RunError> {
+        while let Some(output) = self.node.poll_output() {
+            let now = Time(clock::now());
+            match output {
+                Output::Transmit {
+                    destination,
+                    payload,
+                } => self.transmit(destination, &payload),
+                Output::Dataplane(op) => self.plane.apply(&op, now)?,
+                Output::Event(event) => {
+                    let view = self.node.view(now);
+                    let who = &self.who;
+                    self.memory
+                        .journal
+                        .record(now, &event, |id| who.name_of(&view, id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn transmit(&mut self, destination: [u8; 16], payload: &[u8]) {
+        let LinkLocal::Ready(source) = self.memory.address else {
+            return self.count("unsendable");
+        };
+        match self.socket.send(source, destination, payload) {
+            Ok(()) => self.count("sent_datagrams"),
+            Err(error) => {
+                self.count("send_errors");
+                tracing::debug!("cannot send: {error}");
+            }
+        }
+    }
+
+    fn beat(&mut self) -> Result<(), RunError> {
+        self.plane.heartbeat(Time(clock::now()))?;
+        if interface_index(&self.who.interface)? != self.who.index {
+            return Err(RunError::InterfaceGone(self.who.interface.clone()));
+        }
+        self.look_at_address()
+    }
+
+    fn look_at_address(&mut self) -> Result<(), RunError> {
+        let found = LinkLocal::read(self.who.index).map_err(RunError::io("read addresses"))?;
+        let before = std::mem::replace(&mut self.memory.address, found);
+        if before == found {
+            return Ok(());
+        }
+        tracing::info!("{}: {}", self.who.interface, found.describe());
+        let input = match found {
+            LinkLocal::Ready(address) => Input::AddressReady(address),
+            LinkLocal::Checking(_) | LinkLocal::Duplicate(_) | LinkLocal::Missing => {
+                if !matches!(before, LinkLocal::Ready(_)) {
+                    return Ok(());
+                }
+                Input::AddressLost
+            }
+        };
+        self.node.handle_input(Time(clock::now()), input);
+        self.carry_out()
+    }
+
+    fn answer(&mut self, question: Question) {
+        let reply = self
+            .reply(&question.request)
+            .unwrap_or_else(|error| refusal(&error));
+        // A client that has gone needs no answer.
+        let _ = question.reply.send(reply);
+    }
+
+    fn reply(&self, request: &Request) -> Result<String, String> {
+        let view = self.node.view(Time(clock::now()));
+        let counters = || self.plane.counters().map_err(|error| error.to_string());
+        let text = match request {
+            Request::Status => serde_json::to_string(&report::status(Sources {
+                who: &self.who,
+                view: &view,
+                filter: self.plane.status(),
+                counters: &counters()?,
+                node_counters: self.memory.counters.clone(),
+                journal: &self.memory.journal,
+                address: self.memory.address,
+            })),
+            Request::Peers => serde_json::to_string(&report::peers(&self.who, &view)),
+            Request::Anchor => serde_json::to_string(&report::anchor(&self.who, &view)),
+            Request::Epochs => serde_json::to_string(&report::epochs(&view)),
+            Request::Drops => {
+                serde_json::to_string(&report::drops(&counters()?, self.memory.samples.last()))
+            }
+            Request::Explain { frame } => serde_json::to_string(&self.explain(frame)?),
+            Request::Follow { .. } => return Err("this is not a question".into()),
+        };
+        text.map_err(|error| error.to_string())
+    }
+
+    fn explain(&self, frame: &str) -> Result<Explanation, String> {
+        let frame = explain::parse_frame(frame)?;
+        let snapshot = self.snapshot(&frame).map_err(|error| error.to_string())?;
+        let against = format!("the filter on {} as it is now", self.who.interface);
+        Ok(explain::against_maps(&frame, &snapshot, &against))
+    }
+
+    fn snapshot(&self, frame: &[u8]) -> Result<explain::Snapshot, MapError> {
+        let maps = self.plane.maps();
+        let snapshot = explain::Snapshot::new(maps.config()?, maps.keys()?, clock::now());
+        let claimed = explain::Snapshot::sender(frame);
+        let known = maps
+            .peers()?
+            .into_iter()
+            .find(|(id, _)| Some(*id) == claimed);
+        Ok(match known {
+            Some((id, slot)) => {
+                snapshot.with_peer(id, slot, &maps.peer_row(slot), &maps.signed_row(slot))
+            }
+            None => snapshot,
+        })
+    }
+
+    fn publish(&mut self, refusals: &[Refusal]) {
+        for refusal in refusals {
+            self.server
+                .publish(self.memory.samples.record(clock::now(), refusal));
+        }
+    }
+
+    fn leave(mut self) -> Result<(), RunError> {
+        self.read_frames()?;
+        self.node.handle_input(Time(clock::now()), Input::Leave);
+        self.carry_out()?;
+        tracing::info!(
+            "left the mesh; the filter stays on {} and refuses every mesh frame; \
+             to remove it: `{}`",
+            self.who.interface,
+            self.who.undo()
+        );
+        Ok(())
+    }
+
+    fn count(&mut self, what: &str) {
+        match self.memory.counters.get_mut(what) {
+            Some(count) => *count += 1,
+            None => drop(self.memory.counters.insert(what.to_owned(), 1)),
+        }
+    }
+}
+
+async fn sampled(refusals: &mut Option<Events>) -> io::Result<Vec<Refusal>> {
+    match refusals {
+        Some(events) => events.next().await,
+        None => pending().await,
+    }
+}
