@@ -1,8 +1,15 @@
-//! From a node's wishes to the filter's maps: which slot, which window set, in which order.
+//! From a node's wishes to the filter's maps: which slot, which window set, in which order (R8, R18).
+
+use std::collections::BTreeMap;
+
+use nexus0_common::maps::{
+    ADDRESSES, Config, DOOR_SLOT, GENERATIONS, KEY_SLOTS, KeySlot, Keys, MAX_PEERS, SCHEMA, flags,
+};
+use nexus0_common::{rate, replay};
 
 use crate::id::{KeyId, MeshId, NodeId};
+use crate::secret::Material;
 use crate::time::Time;
-use nexus0_common::maps::{Config, KeySlot, Keys};
 
 /// A change of the filter, as a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,23 +107,122 @@ pub trait Maps {
 #[derive(Debug)]
 pub struct Filter<M> {
     maps: M,
+    config: Config,
+    keys: Keys,
+    /// When each slot was last emptied: the one that rests longest is used next.
+    rested: [u64; KEY_SLOTS],
+    peers: BTreeMap<NodeId, u32>,
+    /// Peers of an earlier controller that this one has not asked for yet.
+    orphans: Vec<NodeId>,
+    next_peer: u32,
+    uses: u64,
 }
 
 impl<M: Maps> Filter<M> {
-    /// Takes over maps, fresh or pinned by an earlier controller: keys and peers found there keep their
-    /// slots and windows. `config` is written as given, except for a pinned cell key, which stays.
-    pub fn adopt(maps: M, _mesh: MeshId, _config: Config, _now: Time) -> Result<Self, M::Error> {
-        Ok(Self { maps })
+    /// Takes over maps, fresh or pinned by an earlier controller of the same mesh: keys and peers found
+    /// there keep their slots and windows, so that nothing replays. `config` is written as given.
+    pub fn adopt(maps: M, mesh: MeshId, config: Config, now: Time) -> Result<Self, M::Error> {
+        let (keys, found) = (maps.keys()?, maps.peers()?);
+        let held = maps.config()?;
+        let mut filter = Self {
+            maps,
+            config,
+            keys,
+            rested: [0; KEY_SLOTS],
+            peers: BTreeMap::new(),
+            orphans: Vec::new(),
+            next_peer: 0,
+            uses: 0,
+        };
+        let door = Material::door(mesh);
+        let door_id = filter.keys.ids.get(DOOR_SLOT).copied();
+        if door_id != Some(door.id.slot_id()) || held.schema != SCHEMA {
+            filter.wipe(&found)?;
+        } else {
+            filter.adopt_peers(&found);
+        }
+        filter.install_door(&door)?;
+        filter.config.heartbeat = now.0;
+        filter.write_config()?;
+        Ok(filter)
+    }
+
+    /// Maps of another mesh, or fresh ones.
+    fn wipe(&mut self, peers: &[([u8; 8], u32)]) -> Result<(), M::Error> {
+        for slot in 0..KEY_SLOTS {
+            self.write_id(slot, 0)?;
+        }
+        for (id, _) in peers {
+            self.maps.remove_peer(*id)?;
+        }
+        Ok(())
+    }
+
+    fn adopt_peers(&mut self, found: &[([u8; 8], u32)]) {
+        self.peers = found.iter().map(|(id, slot)| (NodeId(*id), *slot)).collect();
+        self.orphans = self.peers.keys().copied().collect();
+    }
+
+    fn install_door(&mut self, door: &Material) -> Result<(), M::Error> {
+        let key = KeySlot {
+            not_before: 0,
+            not_after: u64::MAX,
+            pre_tag: door.pre_tag,
+            inner: door.midstates.inner,
+            outer: door.midstates.outer,
+            generation: 0,
+            spare: 0,
+        };
+        self.write_slot(DOOR_SLOT, key)?;
+        self.write_id(DOOR_SLOT, door.id.slot_id())
     }
 
     /// Carries out one change.
-    pub fn apply(&mut self, _op: &MapOp, _now: Time) -> Result<(), M::Error> {
-        Ok(())
+    pub fn apply(&mut self, op: &MapOp, _now: Time) -> Result<(), M::Error> {
+        match op {
+            MapOp::InstallKey { key_id, pre_tag, inner, outer, not_before, not_after } => {
+                let key = KeySlot {
+                    not_before: not_before.0,
+                    not_after: not_after.0,
+                    pre_tag: *pre_tag,
+                    inner: *inner,
+                    outer: *outer,
+                    generation: 0,
+                    spare: 0,
+                };
+                self.install_key(*key_id, key)
+            }
+            MapOp::SetKeyEnd { key_id, not_after } => {
+                self.change_key(*key_id, |key| key.not_after = not_after.0)
+            }
+            MapOp::RemoveKey { key_id } => match self.slot_of(*key_id) {
+                Some(slot) => self.empty(slot),
+                None => Ok(()),
+            },
+            MapOp::InstallPeer(id) => self.install_peer(*id),
+            MapOp::RemovePeer(id) => self.remove_peer(*id),
+            MapOp::CommitSigned { sender, key_id, sequence, now } => {
+                self.commit_signed(*sender, *key_id, *sequence, *now)
+            }
+            MapOp::Joining(joining) => {
+                let others = self.config.flags & !flags::JOINING;
+                self.config.flags = others | if *joining { flags::JOINING } else { 0 };
+                self.write_config()
+            }
+            MapOp::Addresses(addresses) => {
+                self.config.addresses = [[0; 16]; ADDRESSES];
+                let rooms = self.config.addresses.iter_mut().zip(addresses);
+                rooms.for_each(|(room, address)| *room = *address);
+                self.config.address_count = addresses.len().min(ADDRESSES) as u8;
+                self.write_config()
+            }
+        }
     }
 
     /// Says that the controller lives; to be called at least once a second.
-    pub fn heartbeat(&mut self, _now: Time) -> Result<(), M::Error> {
-        Ok(())
+    pub fn heartbeat(&mut self, now: Time) -> Result<(), M::Error> {
+        self.config.heartbeat = now.0;
+        self.write_config()
     }
 
     /// The maps.
@@ -127,5 +233,160 @@ impl<M: Maps> Filter<M> {
     /// The maps, for what is not a node's wish (modes, sampling).
     pub fn maps_mut(&mut self) -> &mut M {
         &mut self.maps
+    }
+
+    /// Gives the maps back, as they stay when a controller dies.
+    pub fn into_maps(self) -> M {
+        self.maps
+    }
+
+    /// The settings as last written.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes settings that are not a node's wish.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) -> Result<(), M::Error> {
+        change(&mut self.config);
+        self.write_config()
+    }
+
+    /// A held id keeps its generation. A new one gets windows that are cleared before it is seen.
+    fn install_key(&mut self, key_id: KeyId, key: KeySlot) -> Result<(), M::Error> {
+        if self.slot_of(key_id).is_some() {
+            return self.change_key(key_id, |held| {
+                *held = KeySlot { generation: held.generation, ..key };
+            });
+        }
+        let generation = match self.free_generation() {
+            Some(generation) => generation,
+            None => self.evict_key()?,
+        };
+        let slot = match self.free_slot() {
+            Some(slot) => slot,
+            None => return Ok(()),
+        };
+        self.maps.clear_generation(generation as usize)?;
+        self.write_slot(slot, KeySlot { generation, ..key })?;
+        self.write_id(slot, key_id.slot_id())
+    }
+
+    fn live(&self) -> impl Iterator<Item = (usize, &KeySlot)> {
+        let slots = self.keys.ids.iter().zip(&self.keys.slots).enumerate();
+        slots.filter(|(slot, (id, _))| *slot != DOOR_SLOT && **id != 0).map(|(slot, (_, key))| (slot, key))
+    }
+
+    fn free_generation(&self) -> Option<u32> {
+        (0..GENERATIONS as u32).find(|wanted| self.live().all(|(_, key)| key.generation != *wanted))
+    }
+
+    /// Makes room by the key that ends first; its generation becomes free.
+    fn evict_key(&mut self) -> Result<u32, M::Error> {
+        let first = self.live().min_by_key(|(_, key)| key.not_after);
+        let Some((slot, generation)) = first.map(|(slot, key)| (slot, key.generation)) else {
+            return Ok(0);
+        };
+        self.empty(slot)?;
+        Ok(generation)
+    }
+
+    /// The empty slot that has rested longest.
+    fn free_slot(&self) -> Option<usize> {
+        let slots = self.keys.ids.iter().zip(&self.rested).enumerate();
+        let free = slots.filter(|(slot, (id, _))| *slot != DOOR_SLOT && **id == 0);
+        free.min_by_key(|(slot, (_, rested))| (**rested, *slot)).map(|(slot, _)| slot)
+    }
+
+    fn slot_of(&self, key_id: KeyId) -> Option<usize> {
+        let id = key_id.slot_id();
+        let slot = self.keys.ids.iter().position(|held| *held == id && id != 0)?;
+        (slot != DOOR_SLOT).then_some(slot)
+    }
+
+    /// Times change in place: each is one aligned word, and the rest of the key stays what it was.
+    fn change_key(&mut self, key_id: KeyId, change: impl FnOnce(&mut KeySlot)) -> Result<(), M::Error> {
+        let Some(slot) = self.slot_of(key_id) else { return Ok(()) };
+        let Some(mut key) = self.keys.slots.get(slot).copied() else { return Ok(()) };
+        change(&mut key);
+        self.write_slot(slot, key)
+    }
+
+    fn empty(&mut self, slot: usize) -> Result<(), M::Error> {
+        self.write_id(slot, 0)?;
+        self.uses += 1;
+        if let Some(rested) = self.rested.get_mut(slot) {
+            *rested = self.uses;
+        }
+        Ok(())
+    }
+
+    fn write_slot(&mut self, slot: usize, key: KeySlot) -> Result<(), M::Error> {
+        if let Some(held) = self.keys.slots.get_mut(slot) {
+            *held = key;
+        }
+        self.maps.write_key_slot(slot, &key)
+    }
+
+    fn write_id(&mut self, slot: usize, id: u32) -> Result<(), M::Error> {
+        if let Some(held) = self.keys.ids.get_mut(slot) {
+            *held = id;
+        }
+        self.maps.write_key_id(slot, id)
+    }
+
+    fn install_peer(&mut self, id: NodeId) -> Result<(), M::Error> {
+        self.orphans.retain(|orphan| *orphan != id);
+        if self.peers.contains_key(&id) {
+            return Ok(());
+        }
+        if self.peers.len() >= MAX_PEERS {
+            let Some(orphan) = self.orphans.pop() else { return Ok(()) };
+            self.remove_peer(orphan)?;
+        }
+        let Some(slot) = self.free_peer_slot() else { return Ok(()) };
+        self.maps.clear_peer(slot)?;
+        self.maps.write_peer(id.0, slot)?;
+        self.peers.insert(id, slot);
+        Ok(())
+    }
+
+    /// The next slot not in use, going round, so that a slot rests after use.
+    fn free_peer_slot(&mut self) -> Option<u32> {
+        let all = MAX_PEERS as u32;
+        let used: std::collections::BTreeSet<u32> = self.peers.values().copied().collect();
+        let mut round = (self.next_peer..all).chain(0..self.next_peer);
+        let slot = round.find(|slot| !used.contains(slot))?;
+        self.next_peer = slot.saturating_add(1).checked_rem(all).unwrap_or(0);
+        Some(slot)
+    }
+
+    fn remove_peer(&mut self, id: NodeId) -> Result<(), M::Error> {
+        self.orphans.retain(|orphan| *orphan != id);
+        match self.peers.remove(&id) {
+            Some(_) => self.maps.remove_peer(id.0),
+            None => Ok(()),
+        }
+    }
+
+    fn commit_signed(&mut self, sender: NodeId, key_id: KeyId, sequence: u64, now: Time) -> Result<(), M::Error> {
+        let Some(peer) = self.peers.get(&sender).copied() else { return Ok(()) };
+        let Some(key) = self.slot_of(key_id).and_then(|slot| self.keys.slots.get(slot)) else {
+            return Ok(());
+        };
+        let Some(position) = replay::position(sequence) else { return Ok(()) };
+        let generation = key.generation as usize;
+        let word = self.maps.signed_word(peer, generation, position.word)?;
+        if let Some(marked) = position.mark(word) {
+            self.maps.write_signed_word(peer, generation, position.word, marked)?;
+        }
+        let arrival = self.maps.signed_arrival(peer)?;
+        match rate::charge(arrival, now.0, &self.config.signed) {
+            Some(arrival) => self.maps.write_signed_arrival(peer, arrival),
+            None => Ok(()),
+        }
+    }
+
+    fn write_config(&mut self) -> Result<(), M::Error> {
+        self.maps.write_config(&self.config)
     }
 }

@@ -279,6 +279,11 @@ impl fmt::Debug for MeshRoot {
     }
 }
 
+/// Whom a grant names, before anything about it is verified.
+pub(crate) fn peek_node_id(bytes: &[u8; GRANT_LEN]) -> Option<NodeId> {
+    bytes.first_chunk().map(|public_key| IdHash::of(public_key).node_id())
+}
+
 fn message(mesh: MeshId, signed: &[u8]) -> Vec<u8> {
     [b"nexus0 v1 grant".as_slice(), &mesh.0, signed].concat()
 }

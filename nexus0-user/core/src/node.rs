@@ -1,23 +1,52 @@
 //! The mesh's brain for one node on one link.
 //!
 //! **After every input, drain `poll_output`, then ask `poll_timeout`.**
+//!
+//! ```text
+//!            address            answer                 silence, probes unanswered
+//!  Waiting ----------> Joining ---------> Member ------------------------------> Anchor
+//!                         |                 ^ ^                                     |
+//!                         | nobody better   | +--- stepped back, outranked ---------+
+//!                         +-----------------|--------------------------------> Anchor
+//! ```
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
+use std::collections::VecDeque;
 
+use nexus0_common::wire::FrameType;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
+use crate::admission::Admitted;
+use crate::answer::Desk;
+use crate::epoch::{EpochKey, KeyRing, Rhythm};
 pub use crate::event::Event;
+use crate::fence::Fence;
 use crate::filter::MapOp;
 use crate::grant::{Grant, GrantError};
+use crate::id::{MeshId, NodeId};
 use crate::identity::Identity;
+use crate::join::Join;
+use crate::ledger::Ledger;
+use crate::lineage::Lineage;
+use crate::membership::Draft;
+use crate::merge::Rival;
+use crate::promotion::Promotion;
+use crate::roster::{Member, Roster};
+use crate::secret::Material;
+use crate::suspicion::Suspicion;
 use crate::time::Time;
-use crate::view::View;
+use crate::timer::{Timer, Timers};
+use crate::view::Counters;
 
 /// Shortest and longest pulse.
 pub const PULSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// Fewest pulses in an epoch.
 pub const LEAST_PULSES: u32 = 9;
+/// Timers served in one call; the rest waits for the next.
+const MAX_TIMERS: usize = 64;
 
 /// What a node is told at its start; an anchor's answer overrides pulse and epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +62,29 @@ pub struct NodeConfig {
 impl Default for NodeConfig {
     fn default() -> Self {
         let version = nexus0_common::wire::VERSION;
-        Self { pulse: Duration::from_secs(5), epoch: Duration::from_secs(60), wire: version..=version }
+        Self {
+            pulse: Duration::from_secs(5),
+            epoch: Duration::from_secs(60),
+            wire: version..=version,
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Whether a node can run like this.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let least = self.pulse.saturating_mul(LEAST_PULSES);
+        if !PULSE.contains(&self.pulse) {
+            return Err(ConfigError::Pulse(self.pulse));
+        }
+        if self.epoch < least {
+            return Err(ConfigError::Epoch { epoch: self.epoch, least });
+        }
+        if !self.wire.contains(&nexus0_common::wire::VERSION) {
+            let (lowest, highest) = (*self.wire.start(), *self.wire.end());
+            return Err(ConfigError::Wire { lowest, highest });
+        }
+        Ok(())
     }
 }
 
@@ -44,7 +95,7 @@ pub enum ConfigError {
     #[error("the pulse is {0:?}, allowed are 100ms to 60s")]
     Pulse(Duration),
     /// Epoch too short for its pulse.
-    #[error("the epoch is {epoch:?}, allowed are {least:?} (9 pulses) or more")]
+    #[error("the epoch is {epoch:?}, allowed are {least:?} ({LEAST_PULSES} pulses) or more")]
     Epoch {
         /// What was given.
         epoch: Duration,
@@ -63,9 +114,9 @@ pub enum ConfigError {
     #[error("the grant is for node {granted}, this is node {node}")]
     Foreign {
         /// Whom the grant names.
-        granted: crate::id::NodeId,
+        granted: NodeId,
         /// Who this is.
-        node: crate::id::NodeId,
+        node: NodeId,
     },
     /// The grant is not of this mesh.
     #[error(transparent)]
@@ -127,40 +178,250 @@ pub enum Role {
 /// One node.
 #[derive(Debug)]
 pub struct Node {
-    identity: Identity,
+    pub(crate) mesh: MeshId,
+    pub(crate) root: [u8; 32],
+    pub(crate) id: NodeId,
+    pub(crate) identity: Identity,
+    pub(crate) grant: Grant,
+    pub(crate) config: NodeConfig,
+    pub(crate) rhythm: Rhythm,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) started: Time,
+    pub(crate) left: bool,
+    pub(crate) address: Option<[u8; 16]>,
+    pub(crate) door: Material,
+    pub(crate) keys: KeyRing,
+    pub(crate) roster: Roster,
+    pub(crate) draft: Draft,
+    pub(crate) lineage: Option<Lineage>,
+    pub(crate) fence: Fence,
+    pub(crate) join: Option<Join>,
+    pub(crate) desk: Desk,
+    pub(crate) suspicion: Suspicion,
+    pub(crate) promotion: Option<Promotion>,
+    /// The last promotion answered with STILL-HERE.
+    pub(crate) objected: Option<crate::id::ChainId>,
+    pub(crate) rival: Option<Rival>,
+    pub(crate) heard: Option<Time>,
+    pub(crate) stalled_until: Time,
+    pub(crate) sequence: u64,
+    pub(crate) door_sequence: u64,
+    pub(crate) timers: Timers,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) counters: Counters,
+    pub(crate) ledger: Ledger,
 }
 
 impl Node {
     /// A node that knows nothing but who it is. `seed` must be fresh random bytes.
     pub fn new(
-        _config: NodeConfig,
+        config: NodeConfig,
         identity: Identity,
-        _grant: Grant,
-        _root: [u8; 32],
-        _seed: [u8; 32],
-        _now: Time,
+        grant: Grant,
+        root: [u8; 32],
+        seed: [u8; 32],
+        now: Time,
     ) -> Result<Self, ConfigError> {
-        Ok(Self { identity })
+        config.check()?;
+        let grant = Grant::parse(grant.bytes(), &root)?;
+        let (granted, id) = (grant.node_id(), identity.node_id());
+        if granted != id {
+            return Err(ConfigError::Foreign { granted, node: id });
+        }
+        let mesh = MeshId::of(&root);
+        let mut roster = Roster::default();
+        roster.insert(Member::new(grant.clone(), Some(identity.agreement_key()), now));
+        Ok(Self {
+            mesh,
+            root,
+            id,
+            rhythm: Rhythm { pulse: config.pulse, epoch: config.epoch },
+            identity,
+            grant,
+            config,
+            rng: ChaCha20Rng::from_seed(seed),
+            started: now,
+            left: false,
+            address: None,
+            door: Material::door(mesh),
+            keys: KeyRing::default(),
+            roster,
+            draft: Draft::default(),
+            lineage: None,
+            fence: Fence::default(),
+            join: None,
+            desk: Desk::default(),
+            suspicion: Suspicion::default(),
+            promotion: None,
+            objected: None,
+            rival: None,
+            heard: None,
+            stalled_until: now,
+            sequence: 0,
+            door_sequence: 0,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            ledger: Ledger::default(),
+        })
     }
 
     /// Takes what happened.
-    pub fn handle_input(&mut self, _now: Time, _input: Input<'_>) {}
+    pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        if self.left {
+            return;
+        }
+        match input {
+            Input::AddressReady(address) => self.address_ready(now, address),
+            Input::AddressLost => self.address_lost(),
+            Input::Frame { source, destination, payload } => {
+                self.counters.received += 1;
+                match self.admit(now, source, destination, payload) {
+                    Some(frame) => self.dispatch(now, &frame),
+                    None => self.counters.refused += 1,
+                }
+            }
+            Input::Leave => self.leave(now),
+        }
+    }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self, _now: Time) {}
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.timers.next().is_some_and(|due| now.since(due) > self.rhythm.pulse) {
+            self.stalled_until = now + self.rhythm.pulses(2, 1);
+        }
+        for _ in 0..MAX_TIMERS {
+            let Some(timer) = self.timers.due(now) else { return };
+            self.serve(now, timer);
+        }
+    }
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        self.timers.next()
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
-    /// What to show.
-    pub fn view(&self, _now: Time) -> View {
-        unimplemented!("{}", self.identity.node_id())
+    /// The part this node plays.
+    pub fn role(&self) -> Role {
+        if self.left {
+            return Role::Left;
+        }
+        match &self.lineage {
+            Some(lineage) if lineage.anchor == self.id => Role::Anchor,
+            Some(_) => Role::Member,
+            None if self.address.is_some() => Role::Joining,
+            None => Role::Waiting,
+        }
+    }
+
+    fn serve(&mut self, now: Time, timer: Timer) {
+        match timer {
+            Timer::Request => self.request(now),
+            Timer::Judge => self.judge_cold_start(now),
+            Timer::Welcome => self.end_join(),
+            Timer::Batch => self.answer_batch(now),
+            Timer::Newcomers => self.send_newcomers(now),
+            Timer::Pages => self.send_pages(now),
+            Timer::AskRoster => self.ask_roster(now),
+            Timer::AskEpoch => self.ask_epoch(now),
+            Timer::Pulse => self.pulse(now),
+            Timer::Announce => self.announce(now),
+            Timer::Turn => self.turn(now),
+            Timer::Suspect => self.suspect(now),
+            Timer::Repeat => self.repeat_promotion(now),
+            Timer::Sweep => self.sweep(now),
+        }
+    }
+
+    /// An admitted frame changes what it may; `None` inside a handler means that it changed nothing.
+    fn dispatch(&mut self, now: Time, frame: &Admitted<'_>) {
+        let _ = match frame.header.frame_type {
+            FrameType::Ann | FrameType::Data => Some(()),
+            FrameType::Anchor => self.on_anchor(now, frame),
+            FrameType::Epoch => self.on_epoch(now, frame),
+            FrameType::Roster => self.on_roster(now, frame),
+            FrameType::Bye => self.on_bye(now, frame),
+            FrameType::StillHere => self.on_still_here(now, frame),
+            FrameType::Probe => self.on_probe(now, frame),
+            FrameType::ProbeReply => self.on_probe_reply(now, frame),
+            FrameType::Ask => self.on_ask(now, frame),
+            FrameType::ReqEpoch => self.on_request(now, frame),
+            FrameType::Answer => self.on_answer(now, frame),
+            FrameType::Beacon => self.on_beacon(now, frame),
+            FrameType::Hold => self.on_hold(now, frame),
+            FrameType::DoorProbe => self.on_door_probe(now, frame),
+            FrameType::DoorReply => self.on_door_reply(now, frame),
+        };
+    }
+
+    fn address_ready(&mut self, now: Time, address: [u8; 16]) {
+        self.address = Some(address);
+        self.op(MapOp::Addresses(vec![address]));
+        self.timers.set_once(Timer::Sweep, now + self.rhythm.pulse);
+        if self.lineage.is_none() && self.join.is_none() {
+            self.start_join(now);
+        }
+    }
+
+    fn address_lost(&mut self) {
+        self.address = None;
+        self.op(MapOp::Addresses(Vec::new()));
+    }
+
+    /// Forgets keys, answered joiners and members whose time is over.
+    fn sweep(&mut self, now: Time) {
+        self.timers.set(Timer::Sweep, now + self.rhythm.pulses(1, 2));
+        let mut ops = Vec::new();
+        self.keys.sweep(now, &mut ops);
+        self.ops(ops);
+        self.sweep_members(now);
+        self.desk.sweep(now, self.rhythm);
+    }
+
+    pub(crate) fn is_anchor(&self) -> bool {
+        self.lineage.as_ref().is_some_and(|lineage| lineage.anchor == self.id)
+    }
+
+    pub(crate) fn install_key(&mut self, key: EpochKey) {
+        self.ledger.open(key.material.id, key.number);
+        let mut ops = Vec::new();
+        self.keys.install(key, &mut ops);
+        self.ops(ops);
+    }
+
+    pub(crate) fn op(&mut self, op: MapOp) {
+        self.outputs.push_back(Output::Dataplane(op));
+    }
+
+    pub(crate) fn ops(&mut self, ops: Vec<MapOp>) {
+        self.outputs.extend(ops.into_iter().map(Output::Dataplane));
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// A span between `least` and `most`.
+    pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        let room = most.saturating_sub(least).as_nanos() as u64;
+        let extra = self.rng.next_u64().checked_rem(room).unwrap_or(0);
+        least.saturating_add(Duration::from_nanos(extra))
+    }
+
+    /// A span of `percent` more or less.
+    pub(crate) fn jittered(&mut self, span: Duration, percent: u32) -> Duration {
+        let slack = span.saturating_mul(percent) / 100;
+        self.between(span.saturating_sub(slack), span.saturating_add(slack))
     }
 }

@@ -1,0 +1,242 @@
+//! Which epoch keys are held, when each is valid, and which one is sent under (R7).
+
+use std::collections::BTreeMap;
+
+use core::time::Duration;
+
+use nexus0_common::maps::{WINDOW_WORDS, Window};
+use nexus0_common::replay;
+use nexus0_common::wire::{Class, Header};
+
+use crate::filter::MapOp;
+use crate::id::{ChainId, KeyId, NodeId};
+use crate::secret::Material;
+use crate::time::{Time, part};
+
+/// Most keys held; the one that ends first makes room.
+pub(crate) const MAX_KEYS: usize = 4;
+/// Most senders with windows under one key.
+const MAX_SENDERS: usize = 2 * nexus0_common::maps::MAX_PEERS;
+
+/// Pulse and epoch as the mesh uses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rhythm {
+    /// Time between pulses.
+    pub(crate) pulse: Duration,
+    /// Life of an epoch.
+    pub(crate) epoch: Duration,
+}
+
+impl Rhythm {
+    /// How much longer, and earlier, a key is honoured around its turns.
+    pub(crate) fn grace(&self) -> Duration {
+        part(self.pulse, 2, 5).min(Duration::from_secs(2))
+    }
+
+    /// `numerator / denominator` of a pulse.
+    pub(crate) fn pulses(&self, numerator: u32, denominator: u32) -> Duration {
+        part(self.pulse, numerator, denominator)
+    }
+
+    /// From the wire; `None` outside of what a node may be configured to.
+    pub(crate) fn from_wire(pulse: u32, epoch: u32) -> Option<Self> {
+        let (pulse, epoch) =
+            (Duration::from_millis(pulse.into()), Duration::from_millis(epoch.into()));
+        let fits = crate::node::PULSE.contains(&pulse)
+            && epoch >= pulse.saturating_mul(crate::node::LEAST_PULSES);
+        fits.then_some(Self { pulse, epoch })
+    }
+}
+
+/// Replay windows of one sender under one key: multicast, unicast, signed (R9).
+#[derive(Clone, Debug)]
+struct Windows {
+    multicast: Window,
+    unicast: Window,
+    signed: Window,
+}
+
+/// One held key.
+#[derive(Clone, Debug)]
+pub(crate) struct EpochKey {
+    /// What is derived from its secret.
+    pub(crate) material: Material,
+    /// Its chain.
+    pub(crate) chain: ChainId,
+    /// Its epoch.
+    pub(crate) number: u64,
+    /// From when it is sent under.
+    pub(crate) activation: Time,
+    /// First instant of validity.
+    pub(crate) not_before: Time,
+    /// First instant after validity.
+    pub(crate) not_after: Time,
+    windows: BTreeMap<NodeId, Windows>,
+}
+
+impl EpochKey {
+    /// A key that nothing follows yet.
+    pub(crate) fn new(
+        material: Material,
+        chain: ChainId,
+        number: u64,
+        activation: Time,
+        rhythm: Rhythm,
+    ) -> Self {
+        Self {
+            material,
+            chain,
+            number,
+            activation,
+            not_before: activation - rhythm.grace(),
+            not_after: activation + part(rhythm.epoch, 3, 2),
+            windows: BTreeMap::new(),
+        }
+    }
+
+    /// Whether frames under it are accepted.
+    pub(crate) fn valid(&self, now: Time) -> bool {
+        self.not_before <= now && now < self.not_after
+    }
+
+    /// Whether a frame with this header was not seen before and is not too old.
+    pub(crate) fn fresh(&self, header: &Header) -> bool {
+        let Some(position) = replay::position(header.sequence) else { return false };
+        let Some(windows) = self.windows.get(&NodeId(header.sender)) else {
+            return self.windows.len() < MAX_SENDERS;
+        };
+        let word = windows.of(header).get(position.word).copied().unwrap_or(u64::MAX);
+        position.mark(word).is_some()
+    }
+
+    /// Uses up a frame's sequence.
+    pub(crate) fn commit(&mut self, header: &Header) {
+        let windows = self.windows.entry(NodeId(header.sender)).or_insert_with(Windows::new);
+        let Some(position) = replay::position(header.sequence) else { return };
+        if let Some(word) = windows.of_mut(header).get_mut(position.word)
+            && let Some(marked) = position.mark(*word)
+        {
+            *word = marked;
+        }
+    }
+
+    fn install(&self) -> MapOp {
+        MapOp::InstallKey {
+            key_id: self.material.id,
+            pre_tag: self.material.pre_tag,
+            inner: self.material.midstates.inner,
+            outer: self.material.midstates.outer,
+            not_before: self.not_before,
+            not_after: self.not_after,
+        }
+    }
+}
+
+impl Windows {
+    fn new() -> Self {
+        let empty = [0; WINDOW_WORDS];
+        Self { multicast: empty, unicast: empty, signed: empty }
+    }
+
+    fn of(&self, header: &Header) -> &Window {
+        match (header.frame_type.signed(), header.class) {
+            (true, _) => &self.signed,
+            (false, Class::Multicast) => &self.multicast,
+            (false, Class::Unicast) => &self.unicast,
+        }
+    }
+
+    fn of_mut(&mut self, header: &Header) -> &mut Window {
+        match (header.frame_type.signed(), header.class) {
+            (true, _) => &mut self.signed,
+            (false, Class::Multicast) => &mut self.multicast,
+            (false, Class::Unicast) => &mut self.unicast,
+        }
+    }
+}
+
+/// All held keys.
+#[derive(Debug, Default)]
+pub(crate) struct KeyRing(Vec<EpochKey>);
+
+impl KeyRing {
+    /// All keys in the order they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &EpochKey> {
+        self.0.iter()
+    }
+
+    /// The key with this id.
+    pub(crate) fn find(&self, id: KeyId) -> Option<&EpochKey> {
+        self.0.iter().find(|key| key.material.id == id)
+    }
+
+    /// The key with this id.
+    pub(crate) fn find_mut(&mut self, id: KeyId) -> Option<&mut EpochKey> {
+        self.0.iter_mut().find(|key| key.material.id == id)
+    }
+
+    /// The key a chain's members send under.
+    pub(crate) fn current(&self, chain: ChainId, now: Time) -> Option<&EpochKey> {
+        let of_chain = self.0.iter().filter(|key| key.chain == chain && key.activation <= now);
+        of_chain.max_by_key(|key| key.number)
+    }
+
+    /// A chain's announced key.
+    pub(crate) fn next(&self, chain: ChainId, now: Time) -> Option<&EpochKey> {
+        self.0.iter().find(|key| key.chain == chain && key.activation > now)
+    }
+
+    /// Takes a key in, or its new times if it is held already.
+    pub(crate) fn install(&mut self, key: EpochKey, ops: &mut Vec<MapOp>) {
+        let op = key.install();
+        if let Some(held) = self.find_mut(key.material.id) {
+            let windows = core::mem::take(&mut held.windows);
+            *held = EpochKey { windows, ..key };
+        } else {
+            if self.0.len() >= MAX_KEYS {
+                self.evict(ops);
+            }
+            self.0.push(key);
+        }
+        ops.push(op);
+    }
+
+    fn evict(&mut self, ops: &mut Vec<MapOp>) {
+        let first = self.0.iter().min_by_key(|key| key.not_after).map(|key| key.material.id);
+        if let Some(key_id) = first {
+            self.0.retain(|key| key.material.id != key_id);
+            ops.push(MapOp::RemoveKey { key_id });
+        }
+    }
+
+    /// Brings the ends of all keys of a chain older than `number` forward to `end`.
+    pub(crate) fn end_before(&mut self, chain: ChainId, number: u64, end: Time, ops: &mut Vec<MapOp>) {
+        let older = self.0.iter_mut().filter(|key| key.chain == chain && key.number < number);
+        for key in older.filter(|key| key.not_after > end) {
+            key.not_after = end;
+            ops.push(MapOp::SetKeyEnd { key_id: key.material.id, not_after: end });
+        }
+    }
+
+    /// Gives a chain's keys the ends back that they had before a promotion.
+    pub(crate) fn revive(&mut self, chain: ChainId, rhythm: Rhythm, ops: &mut Vec<MapOp>) {
+        for key in self.0.iter_mut().filter(|key| key.chain == chain) {
+            let not_after = key.activation + part(rhythm.epoch, 3, 2);
+            key.not_after = not_after;
+            ops.push(MapOp::SetKeyEnd { key_id: key.material.id, not_after });
+        }
+    }
+
+    /// Wipes keys whose time is over.
+    pub(crate) fn sweep(&mut self, now: Time, ops: &mut Vec<MapOp>) {
+        let over = self.0.iter().filter(|key| key.not_after <= now);
+        ops.extend(over.map(|key| MapOp::RemoveKey { key_id: key.material.id }));
+        self.0.retain(|key| key.not_after > now);
+    }
+
+    /// Wipes all keys.
+    pub(crate) fn clear(&mut self, ops: &mut Vec<MapOp>) {
+        ops.extend(self.0.iter().map(|key| MapOp::RemoveKey { key_id: key.material.id }));
+        self.0.clear();
+    }
+}

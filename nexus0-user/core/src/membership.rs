@@ -1,0 +1,249 @@
+//! Who is a member: the anchor tells, members listen and ask.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use nexus0_common::wire::{Ask, GROUP, ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry};
+
+use crate::admission::Admitted;
+use crate::filter::MapOp;
+use crate::grant::Grant;
+use crate::id::{ChainId, NodeId, RosterDigest};
+use crate::node::{Event, Node};
+use crate::roster::Member;
+use crate::time::Time;
+use crate::timer::Timer;
+
+/// What an ASK asks for.
+mod what {
+    pub(super) const ROSTER: u8 = 1;
+    pub(super) const NEXT_EPOCH: u8 = 2;
+}
+
+/// Before a node asks for what it misses, others may have asked.
+const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(300));
+/// The anchor multicasts the whole roster, or the next epoch, at most this often.
+const REPEAT: Duration = Duration::from_millis(100);
+
+/// The order as far as it was received.
+#[derive(Debug, Default)]
+pub(crate) struct Draft(BTreeMap<u16, NodeId>);
+
+impl Node {
+    /// Takes a node into the roster and the filter.
+    pub(crate) fn learn(&mut self, now: Time, grant: Grant, agreement: Option<[u8; 32]>) {
+        let (id, name) = (grant.node_id(), grant.name().to_owned());
+        if let Some(member) = self.roster.get_mut(id) {
+            if grant.serial() >= member.grant.serial() {
+                member.grant = grant;
+            }
+            member.agreement = agreement.or(member.agreement);
+            return;
+        }
+        if self.roster.insert(Member::new(grant, agreement, now)) {
+            self.op(MapOp::InstallPeer(id));
+            self.event(Event::PeerAdded { id, name });
+        }
+    }
+
+    /// Takes a node out of the roster and the filter.
+    pub(crate) fn forget(&mut self, id: NodeId) {
+        if id == self.id {
+            return;
+        }
+        if let Some(member) = self.roster.remove(id) {
+            self.op(MapOp::RemovePeer(id));
+            self.event(Event::PeerGone { id, name: member.grant.name().to_owned() });
+        }
+    }
+
+    /// Whether the whole roster is known.
+    pub(crate) fn complete(&self) -> bool {
+        let Some(lineage) = &self.lineage else { return false };
+        lineage.anchor == self.id || self.roster.digest() == Some(lineage.roster)
+    }
+
+    /// Asks soon if the roster differs from the announced one.
+    pub(crate) fn check_roster(&mut self, now: Time) {
+        if self.complete() {
+            self.timers.stop(Timer::AskRoster);
+            self.prune(now);
+            return;
+        }
+        let pause = self.between(ASK_AFTER.0, ASK_AFTER.1);
+        self.timers.set_once(Timer::AskRoster, now + pause);
+    }
+
+    /// Asks soon for an epoch that was missed.
+    pub(crate) fn miss_epoch(&mut self, now: Time) {
+        let pause = self.between(ASK_AFTER.0, ASK_AFTER.1);
+        self.timers.set_once(Timer::AskEpoch, now + pause);
+    }
+
+    /// A complete roster ends what was known beside it, and a node that is left out joins again.
+    fn prune(&mut self, now: Time) {
+        if self.is_anchor() {
+            return;
+        }
+        let Some(lineage) = &self.lineage else { return };
+        let (anchor, since) = (lineage.anchor, lineage.since);
+        let listed: BTreeSet<NodeId> = self.roster.succession().iter().copied().collect();
+        let others: Vec<NodeId> = self
+            .roster
+            .iter()
+            .map(|(id, _)| id)
+            .filter(|id| !listed.contains(id) && *id != anchor && *id != self.id)
+            .collect();
+        others.into_iter().for_each(|id| self.forget(id));
+        if !listed.contains(&self.id)
+            && self.join.is_none()
+            && now.since(since) > self.rhythm.pulses(3, 1)
+        {
+            self.start_join(now);
+        }
+    }
+
+    pub(crate) fn ask_roster(&mut self, now: Time) {
+        if !self.complete() {
+            self.ask(now, what::ROSTER);
+        }
+    }
+
+    pub(crate) fn ask_epoch(&mut self, now: Time) {
+        let Some(lineage) = &self.lineage else { return };
+        if self.keys.next(lineage.chain, now).is_none() {
+            self.ask(now, what::NEXT_EPOCH);
+        }
+    }
+
+    fn ask(&mut self, now: Time, what: u8) -> Option<()> {
+        let anchor = self.lineage.as_ref()?.anchor;
+        let address = self.roster.get(anchor)?.address?;
+        let under = self.under_current(now)?;
+        let roster = self.roster.digest().unwrap_or_default().0;
+        self.counters.asks_sent += 1;
+        self.send(&under, address, &Ask { what, roster }).map(drop)
+    }
+
+    /// The anchor repeats what a member misses, to all.
+    pub(crate) fn on_ask(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        let ask = Ask::parse(frame.body())?;
+        if !self.is_anchor() {
+            return None;
+        }
+        match ask.what {
+            what::ROSTER if Some(RosterDigest(ask.roster)) != self.roster.digest() => {
+                let earliest = self.desk.last_pages.map_or(now, |at| now.max(at + REPEAT));
+                self.timers.set_once(Timer::Pages, earliest);
+            }
+            what::NEXT_EPOCH => {
+                let rested = self.desk.last_announcement.is_none_or(|at| now.since(at) >= REPEAT);
+                self.keys.next(self.lineage.as_ref()?.chain, now).filter(|_| rested)?;
+                self.send_announcement(now)?;
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Tells everyone of newcomers.
+    pub(crate) fn send_newcomers(&mut self, now: Time) {
+        let newcomers = core::mem::take(&mut self.desk.newcomers);
+        self.send_entries(now, &newcomers);
+    }
+
+    /// Tells everyone everything.
+    pub(crate) fn send_pages(&mut self, now: Time) {
+        self.desk.last_pages = Some(now);
+        let all = self.roster.succession().to_vec();
+        self.send_entries(now, &all);
+    }
+
+    fn send_entries(&mut self, now: Time, ids: &[NodeId]) -> Option<()> {
+        if !self.is_anchor() {
+            return None;
+        }
+        let under = self.under_current(now)?;
+        let lineage = self.lineage.as_ref()?;
+        let (chain, number) = (lineage.chain.0, lineage.number);
+        let roster = self.roster.digest()?.0;
+        let members = self.roster.succession().len() as u16;
+        let entries: Vec<[u8; ROSTER_ENTRY_LEN]> = ids
+            .iter()
+            .filter_map(|id| self.roster.entry(*id).map(|entry| entry.bytes()))
+            .collect();
+        for entries in entries.chunks(ROSTER_ENTRIES) {
+            self.send(&under, GROUP, &Roster { chain, number, roster, members, entries });
+        }
+        Some(())
+    }
+
+    /// The anchor tells of some or all members.
+    pub(crate) fn on_roster(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        let body = Roster::parse(frame.body())?;
+        let lineage = self.lineage.as_ref()?;
+        if frame.sender != lineage.anchor || ChainId(body.chain) != lineage.chain {
+            return None;
+        }
+        if body.number < lineage.number {
+            self.counters.fenced += 1;
+            return None;
+        }
+        self.life(now, frame);
+        self.lineage.as_mut()?.roster = RosterDigest(body.roster);
+        for entry in body.entries.iter().filter_map(RosterEntry::parse) {
+            self.take_entry(now, &entry);
+        }
+        self.draft.0.retain(|position, _| *position < body.members);
+        self.take_draft(body.members);
+        self.check_roster(now);
+        Some(())
+    }
+
+    fn take_entry(&mut self, now: Time, entry: &RosterEntry) -> Option<()> {
+        let claimed = crate::grant::peek_node_id(&entry.grant)?;
+        let grant = self.strangers_grant(&entry.grant, claimed)?;
+        if claimed != self.id {
+            self.learn(now, grant, Some(entry.agreement));
+        }
+        if self.draft.0.len() < nexus0_common::maps::MAX_PEERS {
+            self.draft.0.insert(entry.position, claimed);
+        }
+        Some(())
+    }
+
+    /// Takes the order up once it has no gap.
+    fn take_draft(&mut self, members: u16) {
+        let distinct: BTreeSet<NodeId> = self.draft.0.values().copied().collect();
+        if self.draft.0.len() == usize::from(members) && distinct.len() == usize::from(members) {
+            self.roster.set_succession(self.draft.0.values().copied().collect());
+        }
+    }
+
+    /// Starts the draft from the order held.
+    pub(crate) fn redraft(&mut self) {
+        let numbered = (0_u16..).zip(self.roster.succession().iter().copied());
+        self.draft = Draft(numbered.collect());
+    }
+
+    /// Forgets joiners that were never heard, and at the anchor members that fell silent.
+    pub(crate) fn sweep_members(&mut self, now: Time) {
+        let over = |member: &Member| member.pending_until.is_some_and(|until| until <= now);
+        let gone: Vec<NodeId> =
+            self.roster.iter().filter(|(_, member)| over(member)).map(|(id, _)| id).collect();
+        gone.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// The anchor leaves out members not heard for twelve pulses.
+    pub(crate) fn drop_silent(&mut self, now: Time) {
+        let limit = self.rhythm.pulses(12, 1);
+        let silent = |member: &Member| now.since(member.last_heard.unwrap_or(member.known_since)) > limit;
+        let gone: Vec<NodeId> = self
+            .roster
+            .iter()
+            .filter(|(id, member)| *id != self.id && silent(member))
+            .map(|(id, _)| id)
+            .collect();
+        gone.into_iter().for_each(|id| self.forget(id));
+    }
+}

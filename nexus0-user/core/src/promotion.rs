@@ -1,0 +1,252 @@
+//! A member becomes the anchor, others agree or object, and of two the better-ranked wins.
+
+use core::time::Duration;
+
+use nexus0_common::wire::{Epoch, FrameType, GROUP, HEADER_LEN, Header, SIGNATURE_LEN, StillHere};
+
+use crate::admission::Admitted;
+use crate::epoch::{EpochKey, Rhythm};
+use crate::event::Reason;
+use crate::id::{ChainId, NodeId, RosterDigest};
+use crate::identity::verify_strict;
+use crate::leave::bye;
+use crate::lineage::Lineage;
+use crate::node::{Event, Node};
+use crate::send::{Under, signed_message};
+use crate::time::Time;
+use crate::timer::Timer;
+use crate::turn::PROMOTION;
+
+/// Pulses with which a promotion is repeated after 100 and 300 ms.
+const WITH_PULSES: u8 = 3;
+
+/// What a promoter keeps of the chain it took over.
+#[derive(Debug)]
+pub(crate) struct Promotion {
+    /// The parent's key that its members hold.
+    under: Under,
+    /// The parent as it was.
+    old: Lineage,
+    succession: Vec<NodeId>,
+    repeats: u8,
+}
+
+impl Node {
+    /// Takes the anchor's place.
+    pub(crate) fn promote(&mut self, now: Time) {
+        let Some(old) = self.lineage.clone() else { return };
+        let Some(under) = self.under_current(now) else { return };
+        let succession = self.roster.succession().to_vec();
+        let announced = self.keys.next(old.chain, now).map_or(old.number, |key| key.number);
+        let number = announced.saturating_add(1);
+        let (chain, material) = (ChainId(self.random()), self.fresh_material());
+        self.counters.promotions += 1;
+        self.event(Event::Promoted { chain, number });
+        let lineage = descendant(&old, chain, self.id, number, now);
+        let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
+        self.succeed(now, &old, lineage, material, reason);
+        self.promotion = Some(Promotion { under, old, succession, repeats: 0 });
+        self.send_promotion(now);
+        self.reign(now);
+        self.timers.set(Timer::Repeat, now + Duration::from_millis(100));
+        if self.join.is_some() {
+            self.end_join();
+        }
+    }
+
+    /// Enters a descendant of the chain so far.
+    fn succeed(
+        &mut self,
+        now: Time,
+        old: &Lineage,
+        lineage: Lineage,
+        material: crate::secret::Material,
+        reason: Reason,
+    ) {
+        let end = now + self.rhythm.pulse;
+        let mut ops = Vec::new();
+        self.keys.end_before(old.chain, u64::MAX, end, &mut ops);
+        self.ops(ops);
+        let (chain, number) = (lineage.chain, lineage.number);
+        self.install_key(EpochKey::new(material, chain, number, now, self.rhythm));
+        self.roster.strike(old.anchor);
+        self.follow(now, lineage, reason);
+    }
+
+    fn send_promotion(&mut self, now: Time) -> Option<()> {
+        let promotion = self.promotion.as_ref()?;
+        let (under, parent) = (promotion.under.clone(), promotion.old.chain);
+        let key = self.keys.current(self.lineage.as_ref()?.chain, now)?.clone();
+        let body = self.epoch_body(now, &under, &key, Some(parent), PROMOTION)?;
+        self.send(&under, GROUP, &body).map(drop)
+    }
+
+    /// Once more, for those who missed it: after 100 and 300 ms and with three pulses.
+    pub(crate) fn repeat_promotion(&mut self, now: Time) {
+        let Some(promotion) = self.promotion.as_mut() else { return };
+        promotion.repeats = promotion.repeats.saturating_add(1);
+        let repeats = promotion.repeats;
+        if repeats > 2 + WITH_PULSES {
+            return;
+        }
+        let pause = if repeats == 1 { Duration::from_millis(200) } else { self.rhythm.pulse };
+        self.timers.set(Timer::Repeat, now + pause);
+        self.send_promotion(now);
+        self.send_anchor(now);
+    }
+
+    /// A member says that it is the anchor now.
+    pub(crate) fn on_promotion(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        body: &Epoch,
+    ) -> Option<()> {
+        let parent = ChainId(body.parent);
+        let lineage = self.lineage.as_ref()?;
+        if frame.chain != Some(parent) || parent == ChainId::default() {
+            return None;
+        }
+        if lineage.chain == ChainId(body.chain) {
+            return None;
+        }
+        if lineage.chain == parent && frame.sender != lineage.anchor {
+            if !self.is_anchor() && self.anchor_lost(now) {
+                return self.accept_promotion(now, frame, body);
+            }
+            return self.object(frame, ChainId(body.chain));
+        }
+        let outranked = self.roster.rank(frame.sender)? < self.roster.rank(lineage.anchor)?;
+        if lineage.parent == Some(parent) && outranked {
+            return self.accept_better(now, frame, body);
+        }
+        None
+    }
+
+    fn accept_promotion(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
+        let old = self.lineage.clone()?;
+        if body.number <= old.number {
+            self.counters.fenced += 1;
+            return None;
+        }
+        let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
+        self.take_promotion(now, frame, body, &old, reason)
+    }
+
+    /// Of two promotions with one parent the better-ranked promoter's wins, also over one's own.
+    fn accept_better(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
+        let held = self.lineage.clone()?;
+        if body.number <= held.parent_number {
+            self.counters.fenced += 1;
+            return None;
+        }
+        if self.is_anchor() {
+            self.send_bye(now, bye::STEPPED_BACK);
+        }
+        let old = Lineage { number: held.parent_number, ..held.clone() };
+        self.take_promotion(now, frame, body, &old, Reason::Outranked)?;
+        let lineage = self.lineage.as_mut()?;
+        lineage.parent = held.parent;
+        lineage.previous_pulse = held.previous_pulse;
+        self.promotion = None;
+        // The loser of the two stays a member.
+        self.roster.append(held.anchor);
+        self.redraft();
+        Some(())
+    }
+
+    fn take_promotion(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        body: &Epoch,
+        old: &Lineage,
+        reason: Reason,
+    ) -> Option<()> {
+        let material = self.open_epoch(frame, body)?;
+        self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
+        let mut lineage = descendant(old, ChainId(body.chain), frame.sender, body.number, now);
+        lineage.roster = RosterDigest(body.roster);
+        self.succeed(now, old, lineage, material, reason);
+        self.timers.set(Timer::Turn, now + self.rhythm.epoch);
+        if self.join.is_some() {
+            self.end_join();
+        }
+        let pause = self.between(Duration::ZERO, self.rhythm.pulses(1, 10));
+        self.timers.set(Timer::Pulse, now + pause);
+        self.check_roster(now);
+        Some(())
+    }
+
+    /// The anchor lives: prove it to the promoter.
+    fn object(&mut self, frame: &Admitted<'_>, chain: ChainId) -> Option<()> {
+        if self.objected == Some(chain) && !self.is_anchor() {
+            return None;
+        }
+        self.objected = Some(chain);
+        let last = self.lineage.as_ref()?.last_pulse?;
+        let key = self.keys.find(frame.key_id())?;
+        let under = Under { material: key.material.clone(), chain: frame.chain };
+        self.counters.still_here_sent += 1;
+        self.send(&under, frame.source, &StillHere { source: last.source, pulse: last.frame }).map(drop)
+    }
+
+    /// A member shows a pulse of the old anchor. If it is newer than the last one known here, the promotion
+    /// was wrong.
+    pub(crate) fn on_still_here(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        let body = StillHere::parse(frame.body())?;
+        let promotion = self.promotion.as_ref().filter(|_| self.is_anchor())?;
+        let header = Header::parse(&body.pulse)?;
+        let known = promotion.old.last_pulse.map_or(0, |last| last.sequence);
+        if header.frame_type != FrameType::Anchor
+            || NodeId(header.sender) != promotion.old.anchor
+            || header.sequence <= known
+        {
+            return None;
+        }
+        let (signed, signature) = body.pulse.split_last_chunk::<SIGNATURE_LEN>()?;
+        let message =
+            signed_message(self.mesh, promotion.old.chain, &body.source, &GROUP, signed);
+        let public_key = self.roster.get(promotion.old.anchor)?.grant.public_key();
+        if !verify_strict(public_key, &message, signature) {
+            self.counters.signature_failures += 1;
+            return None;
+        }
+        self.step_back(now)
+    }
+
+    /// Gives the promotion up and takes the parent chain up again.
+    fn step_back(&mut self, now: Time) -> Option<()> {
+        self.send_bye(now, bye::STEPPED_BACK);
+        let promotion = self.promotion.take()?;
+        let given_up = self.lineage.as_ref()?.chain;
+        self.counters.steps_back += 1;
+        self.event(Event::SteppedBack { chain: given_up });
+        let mut ops = Vec::new();
+        self.keys.end_before(given_up, u64::MAX, now, &mut ops);
+        self.keys.revive(promotion.old.chain, self.rhythm, &mut ops);
+        self.ops(ops);
+        self.roster.set_succession(promotion.succession);
+        self.timers.stop(Timer::Repeat);
+        let old = Lineage { last_life: now, gone: None, ..promotion.old };
+        let next = self.keys.next(old.chain, now).map(|key| key.activation);
+        let current = self.keys.current(old.chain, now).map(|key| key.activation + self.rhythm.epoch);
+        self.follow(now, old, Reason::SteppedBack);
+        match next.or(current) {
+            Some(at) => self.timers.set(Timer::Turn, at),
+            None => self.start_join(now),
+        }
+        Some(())
+    }
+}
+
+fn descendant(old: &Lineage, chain: ChainId, anchor: NodeId, number: u64, now: Time) -> Lineage {
+    Lineage {
+        parent: Some(old.chain),
+        parent_number: old.number,
+        previous_pulse: old.last_pulse.map(|last| last.at),
+        ..Lineage::new(chain, anchor, number, now)
+    }
+}
+
+const _: () = assert!(HEADER_LEN + 31 + SIGNATURE_LEN == crate::lineage::PULSE_LEN);

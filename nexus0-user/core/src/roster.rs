@@ -1,0 +1,143 @@
+//! The members this node knows, and their order: the succession.
+
+use std::collections::BTreeMap;
+
+use nexus0_common::maps::MAX_PEERS;
+use nexus0_common::wire::RosterEntry;
+
+use crate::election::Rank;
+use crate::grant::Grant;
+use crate::id::{NodeId, RosterDigest, first, sha256};
+use crate::time::Time;
+
+/// A known node.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// What the root says of it.
+    pub(crate) grant: Grant,
+    /// Its X25519 public key, once known.
+    pub(crate) agreement: Option<[u8; 32]>,
+    /// When this node learned of it.
+    pub(crate) known_since: Time,
+    /// When its last frame was accepted.
+    pub(crate) last_heard: Option<Time>,
+    /// Where that frame came from.
+    pub(crate) address: Option<[u8; 16]>,
+    /// Highest sequence accepted.
+    pub(crate) highest_sequence: u64,
+    /// An answered joiner is forgotten then, unless it is heard.
+    pub(crate) pending_until: Option<Time>,
+}
+
+impl Member {
+    /// A node nothing was heard of.
+    pub(crate) fn new(grant: Grant, agreement: Option<[u8; 32]>, now: Time) -> Self {
+        Self {
+            grant,
+            agreement,
+            known_since: now,
+            last_heard: None,
+            address: None,
+            highest_sequence: 0,
+            pending_until: None,
+        }
+    }
+}
+
+/// All known nodes, this one among them.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    members: BTreeMap<NodeId, Member>,
+    succession: Vec<NodeId>,
+}
+
+impl Roster {
+    /// The member with this id.
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    /// The member with this id.
+    pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Member> {
+        self.members.get_mut(&id)
+    }
+
+    /// All known nodes by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.members.iter().map(|(id, member)| (*id, member))
+    }
+
+    /// Adds or replaces a node; whether there was room.
+    pub(crate) fn insert(&mut self, member: Member) -> bool {
+        let id = member.grant.node_id();
+        let room = self.members.len() <= MAX_PEERS || self.members.contains_key(&id);
+        if room {
+            self.members.insert(id, member);
+        }
+        room
+    }
+
+    /// Forgets a node.
+    pub(crate) fn remove(&mut self, id: NodeId) -> Option<Member> {
+        self.succession.retain(|other| *other != id);
+        self.members.remove(&id)
+    }
+
+    /// The members in order.
+    pub(crate) fn succession(&self) -> &[NodeId] {
+        &self.succession
+    }
+
+    /// Replaces the order.
+    pub(crate) fn set_succession(&mut self, succession: Vec<NodeId>) {
+        self.succession = succession;
+    }
+
+    /// Appends a known node to the order; whether it was new there.
+    pub(crate) fn append(&mut self, id: NodeId) -> bool {
+        let new = self.members.contains_key(&id) && !self.succession.contains(&id);
+        if new {
+            self.succession.push(id);
+        }
+        new
+    }
+
+    /// Takes a node out of the order but keeps it known; whether it was there.
+    pub(crate) fn strike(&mut self, id: NodeId) -> bool {
+        let before = self.succession.len();
+        self.succession.retain(|other| *other != id);
+        self.succession.len() < before
+    }
+
+    /// Index in the order, or the last place for those who are not in it.
+    pub(crate) fn seniority(&self, id: NodeId) -> u32 {
+        let position = self.succession.iter().position(|other| *other == id);
+        position.and_then(|position| u32::try_from(position).ok()).unwrap_or(u32::MAX)
+    }
+
+    /// Place in the one order.
+    pub(crate) fn rank(&self, id: NodeId) -> Option<Rank> {
+        Some(Rank::within(&self.members.get(&id)?.grant, self.seniority(id)))
+    }
+
+    /// Digest of all members in order, once all are known with their keys.
+    pub(crate) fn digest(&self) -> Option<RosterDigest> {
+        let mut bytes = b"nexus0 v1 roster".to_vec();
+        for id in &self.succession {
+            let member = self.members.get(id)?;
+            bytes.extend(sha256(&[member.grant.bytes()]));
+            bytes.extend(member.agreement?);
+        }
+        Some(RosterDigest(first(&sha256(&[&bytes]))))
+    }
+
+    /// A member as ROSTER frames carry it.
+    pub(crate) fn entry(&self, id: NodeId) -> Option<RosterEntry> {
+        let member = self.members.get(&id)?;
+        Some(RosterEntry {
+            position: u16::try_from(self.seniority(id)).ok()?,
+            grant: *member.grant.bytes(),
+            agreement: member.agreement?,
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! A seeded network of nodes: every frame passes its receiver's filter first, time is virtual, and the
+//! same seed replays the same run.
+
+mod failover;
+mod holes;
+mod hostile;
+mod joining;
+mod network;
+mod turns;
+
+pub(crate) use network::{Link, Sim, seconds};

@@ -1,0 +1,246 @@
+//! From one epoch to the next: announced ahead, taken up by everyone at the same instant (R6, R7).
+
+use core::time::Duration;
+
+use nexus0_common::wire::cursor::Writer;
+use nexus0_common::wire::{Body, Epoch, GROUP};
+
+use crate::admission::Admitted;
+use crate::epoch::{EpochKey, Rhythm};
+use crate::event::Reason;
+use crate::id::{ChainId, KeyId, NodeId, RosterDigest};
+use crate::lineage::Lineage;
+use crate::node::{Event, Node};
+use crate::seal::EpochSeal;
+use crate::secret::Material;
+use crate::send::Under;
+use crate::time::{Time, part, wire_millis};
+use crate::timer::Timer;
+
+/// Bit of [`Epoch::flags`]: the sender promoted itself.
+pub(crate) const PROMOTION: u8 = 1;
+/// Bytes of an EPOCH body before the sealed secret.
+const CONTEXT_LEN: usize = 216;
+
+impl Node {
+    /// Enters a chain.
+    pub(crate) fn follow(&mut self, now: Time, lineage: Lineage, reason: Reason) {
+        let (new, chain, number) = (lineage.anchor, lineage.chain, lineage.number);
+        let old = self.lineage.as_ref();
+        let changed = old.is_none_or(|old| old.chain != chain);
+        let old = old.map(|old| old.anchor).filter(|old| *old != new);
+        self.fence.raise(chain, number);
+        self.lineage = Some(lineage);
+        self.redraft();
+        self.suspicion.calm();
+        self.timers.set(Timer::Suspect, now + self.rhythm.pulses(5, 4));
+        self.timers.stop(Timer::Announce);
+        if changed {
+            self.counters.anchor_changes += 1;
+            self.event(Event::AnchorChanged { old, new, chain, number, reason });
+        }
+    }
+
+    /// Before another chain is entered: the old one's keys end a pulse later, its order is void.
+    pub(crate) fn leave_lineage(&mut self, now: Time, new: Option<ChainId>) {
+        let Some(old) = self.lineage.as_ref().filter(|old| Some(old.chain) != new) else { return };
+        let (chain, mut ops) = (old.chain, Vec::new());
+        self.keys.end_before(chain, u64::MAX, now + self.rhythm.pulse, &mut ops);
+        self.ops(ops);
+        self.roster.set_succession(Vec::new());
+        self.promotion = None;
+    }
+
+    /// Begins to be the anchor of the current epoch.
+    pub(crate) fn reign(&mut self, now: Time) {
+        self.pulse(now);
+        self.schedule_epoch(now);
+    }
+
+    /// Sets the times of the current epoch: announcements at 1/2, 2/3 and 5/6, and its end.
+    fn schedule_epoch(&mut self, now: Time) -> Option<()> {
+        let chain = self.lineage.as_ref()?.chain;
+        let start = self.keys.current(chain, now)?.activation;
+        let epoch = self.rhythm.epoch;
+        self.timers.set(Timer::Turn, start + epoch);
+        let parts = [(1, 2), (2, 3), (5, 6)].map(|(over, under)| start + part(epoch, over, under));
+        match parts.into_iter().find(|at| *at > now) {
+            Some(at) if self.is_anchor() => self.timers.set(Timer::Announce, at),
+            _ => self.timers.stop(Timer::Announce),
+        }
+        Some(())
+    }
+
+    /// Draws the next epoch at its first announcement, and multicasts it at each.
+    pub(crate) fn announce(&mut self, now: Time) {
+        if !self.is_anchor() {
+            return;
+        }
+        self.draw_next(now);
+        self.send_announcement(now);
+        self.schedule_epoch(now);
+    }
+
+    fn draw_next(&mut self, now: Time) -> Option<()> {
+        let chain = self.lineage.as_ref()?.chain;
+        if self.keys.next(chain, now).is_some() {
+            return None;
+        }
+        self.drop_silent(now);
+        let current = self.keys.current(chain, now)?;
+        let (number, end) = (current.number.checked_add(1)?, current.activation + self.rhythm.epoch);
+        let material = self.fresh_material();
+        self.take_next(now, material, number, end, chain)
+    }
+
+    /// Holds the next key, and ends the current one a grace after it takes over.
+    pub(crate) fn take_next(
+        &mut self,
+        _now: Time,
+        material: Material,
+        number: u64,
+        activation: Time,
+        chain: ChainId,
+    ) -> Option<()> {
+        self.install_key(EpochKey::new(material, chain, number, activation, self.rhythm));
+        let mut ops = Vec::new();
+        self.keys.end_before(chain, number, activation + self.rhythm.grace(), &mut ops);
+        self.ops(ops);
+        Some(())
+    }
+
+    /// Multicasts the next epoch.
+    pub(crate) fn send_announcement(&mut self, now: Time) -> Option<()> {
+        self.desk.last_announcement = Some(now);
+        let under = self.under_current(now)?;
+        let lineage = self.lineage.as_ref()?;
+        let parent = lineage.parent;
+        let next = self.keys.next(lineage.chain, now)?.clone();
+        let body = self.epoch_body(now, &under, &next, parent, 0)?;
+        self.send(&under, GROUP, &body).map(drop)
+    }
+
+    /// An epoch's secret sealed under another.
+    pub(crate) fn epoch_body(
+        &mut self,
+        now: Time,
+        under: &Under,
+        key: &EpochKey,
+        parent: Option<ChainId>,
+        flags: u8,
+    ) -> Option<Epoch> {
+        let mut body = Epoch {
+            chain: key.chain.0,
+            parent: parent.unwrap_or_default().0,
+            number: key.number,
+            key_id: key.material.id.0,
+            activates_in: wire_millis(key.activation.since(now)),
+            epoch: wire_millis(self.rhythm.epoch),
+            pulse: wire_millis(self.rhythm.pulse),
+            flags,
+            members: self.roster.succession().len() as u16,
+            roster: self.roster.digest().unwrap_or_default().0,
+            revocation: 0,
+            succession: first_sixteen(self.roster.succession()),
+            salt: self.random(),
+            sealed: [0; 48],
+        };
+        let seal = self.epoch_seal(&body, self.id, &under.material);
+        body.sealed = seal.seal(&key.material.secret, &context(&body)?)?;
+        Some(body)
+    }
+
+    fn epoch_seal<'a>(&self, body: &'a Epoch, sealer: NodeId, under: &'a Material) -> EpochSeal<'a> {
+        EpochSeal {
+            mesh: self.mesh,
+            key: &under.seal,
+            salt: &body.salt,
+            sealer,
+            chain: ChainId(body.chain),
+            number: body.number,
+        }
+    }
+
+    /// The secret in an EPOCH, if it is the one that its key id names.
+    pub(crate) fn open_epoch(&self, frame: &Admitted<'_>, body: &Epoch) -> Option<Material> {
+        let under = self.keys.find(frame.key_id())?;
+        let seal = self.epoch_seal(body, frame.sender, &under.material);
+        let material = Material::derive(self.mesh, seal.open(&body.sealed, &context(body)?)?);
+        let usable = material.id == KeyId(body.key_id)
+            && material.id != self.door.id
+            && material.id != KeyId::default();
+        usable.then_some(material)
+    }
+
+    /// Someone says which epoch comes next.
+    pub(crate) fn on_epoch(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        let body = Epoch::parse(frame.body())?;
+        if body.flags & PROMOTION != 0 {
+            return self.on_promotion(now, frame, &body);
+        }
+        let lineage = self.lineage.as_ref()?;
+        let (chain, number) = (lineage.chain, lineage.number);
+        if frame.sender != lineage.anchor || frame.chain != Some(chain) || ChainId(body.chain) != chain {
+            return None;
+        }
+        if body.number <= number {
+            self.counters.fenced += 1;
+            return None;
+        }
+        self.life(now, frame);
+        self.lineage.as_mut()?.roster = RosterDigest(body.roster);
+        if self.keys.next(chain, now).is_none() && self.keys.find(KeyId(body.key_id)).is_none() {
+            let material = self.open_epoch(frame, &body)?;
+            self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
+            let activation = now + Duration::from_millis(body.activates_in.into()).min(self.rhythm.epoch);
+            self.take_next(now, material, body.number, activation, chain);
+            self.timers.set(Timer::Turn, activation);
+        }
+        self.check_roster(now);
+        Some(())
+    }
+
+    /// An epoch's time is over: the next takes over, or there is none and the node joins again.
+    pub(crate) fn turn(&mut self, now: Time) {
+        let Some(lineage) = &self.lineage else { return };
+        let (chain, number) = (lineage.chain, lineage.number);
+        let current = self.keys.current(chain, now).map(|key| (key.number, key.material.id));
+        let Some((turned, key_id)) = current.filter(|(turned, _)| *turned > number) else {
+            self.missed_turn(now);
+            return;
+        };
+        if let Some(lineage) = &mut self.lineage {
+            lineage.number = turned;
+        }
+        self.fence.raise(chain, turned);
+        self.counters.turns += 1;
+        self.event(Event::EpochTurned { number: turned, key_id });
+        self.schedule_epoch(now);
+    }
+
+    /// The anchor cannot miss its own turn unless it was stalled: then it draws the next one late.
+    fn missed_turn(&mut self, now: Time) {
+        if self.is_anchor() {
+            self.draw_next(now);
+            self.timers.set_once(Timer::Turn, now + self.rhythm.grace());
+        } else if self.join.is_none() {
+            self.event(Event::Rejoining);
+            self.start_join(now);
+        }
+    }
+}
+
+/// What the sealed secret is bound to.
+fn context(body: &Epoch) -> Option<[u8; CONTEXT_LEN]> {
+    let mut bytes = [0; CONTEXT_LEN + 48];
+    body.emit(&mut Writer::new(&mut bytes));
+    bytes.first_chunk().copied()
+}
+
+fn first_sixteen(succession: &[NodeId]) -> [u8; 128] {
+    let mut bytes = [0; 128];
+    for (room, id) in bytes.chunks_exact_mut(8).zip(succession) {
+        room.copy_from_slice(&id.0);
+    }
+    bytes
+}
