@@ -144,14 +144,16 @@ impl Node {
             self.send_bye(now, bye::STEPPED_BACK);
         }
         let old = Lineage { number: held.parent_number, ..held.clone() };
+        let succession = self.roster.succession().to_vec();
         self.take_promotion(now, frame, body, &old, Reason::Outranked)?;
         let lineage = self.lineage.as_mut()?;
         lineage.parent = held.parent;
         lineage.previous_pulse = held.previous_pulse;
         self.promotion = None;
         // The loser of the two stays a member.
-        self.roster.append(held.anchor);
+        self.roster.set_succession(succession);
         self.redraft();
+        self.check_roster(now);
         Some(())
     }
 
