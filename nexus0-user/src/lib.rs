@@ -5,7 +5,9 @@ pub mod cli;
 pub mod daemon;
 pub mod dataplane;
 pub mod explain;
+pub mod flood;
 pub mod hex;
+pub mod lab;
 pub mod store;
 #[cfg(test)]
 mod test_folder;

@@ -6,7 +6,9 @@ mod drops;
 mod epochs;
 mod explain;
 mod failure;
+mod flood;
 mod identity;
+mod lab;
 mod leftover;
 mod mesh;
 mod options;
@@ -21,11 +23,11 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use failure::Failure;
 
-/// A mesh on one link whose membership is enforced at the first instruction a frame meets.
+/// A mesh on one link whose membership is enforced in the kernel, frame by frame.
 ///
 /// Without a verb: the status of the node that runs here.
 #[derive(Parser)]
-#[command(name = "nexus0", version, max_term_width = 80, after_help = EXIT_CODES)]
+#[command(name = "nexus0", version, next_line_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -34,7 +36,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 healthy, 1 degraded or failed, 2 usage, 3 not running, 4 permission.
+Exit codes: 0 healthy, 1 degraded or failed, 2 usage, 3 not running,
+4 permission.
 First steps: `nexus0 run --iface IF` says what is missing.";
 
 #[derive(Subcommand)]
@@ -59,6 +62,10 @@ enum Verb {
     Identity(identity::Args),
     /// Remove the filter from an interface
     Detach(detach::Args),
+    /// A mesh on this machine, flooded, watched and accounted for
+    Lab(lab::Args),
+    /// Send forged frames into a lab, or into a link of your own
+    Flood(flood::Args),
 }
 
 /// Runs the command line.
@@ -76,6 +83,8 @@ pub fn main() -> ExitCode {
         Some(Verb::Mesh(args)) => mesh::run(&args),
         Some(Verb::Identity(args)) => identity::run(&args),
         Some(Verb::Detach(args)) => detach::run(&args),
+        Some(Verb::Lab(args)) => lab::run(&args),
+        Some(Verb::Flood(args)) => flood::run(&args),
     };
     let Err(failure) = done else {
         return ExitCode::SUCCESS;

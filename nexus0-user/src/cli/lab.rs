@@ -1,0 +1,149 @@
+//! `nexus0 lab`: a mesh on this machine, and everything thrown at it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+use super::Failure;
+use super::options::duration;
+use crate::flood::Rate;
+use crate::lab::options::{Options, Profile};
+use crate::lab::report;
+use crate::lab::story;
+
+/// Options of `lab`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Nodes, 2 to 100
+    #[arg(long, default_value_t = 5)]
+    nodes: usize,
+    /// Timers: 500 ms and 10 s, 200 ms and 4 s, or what a real mesh runs with
+    #[arg(long, value_enum, default_value = "default")]
+    profile: Timers,
+    /// Time between pulses, instead of the profile's
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pulse: Option<Duration>,
+    /// Life of an epoch key, instead of the profile's
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    epoch: Option<Duration>,
+    /// When to end: a number of seconds, or with a unit [default: Ctrl-C]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    duration: Option<Duration>,
+    /// Where to write what was found, as JSON
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// Frames a second, max or off
+    #[arg(long, default_value = "max", value_parser = flood)]
+    flood: Flood,
+    /// Ordinary nodes to restart, to measure how long joining takes
+    #[arg(long, default_value_t = 5)]
+    joins: usize,
+    /// Leave the anchor alone
+    #[arg(long)]
+    no_kill: bool,
+    /// How long the killed anchor stays away
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
+    restart_after: Duration,
+    /// Give all nodes the same ego
+    #[arg(long)]
+    equal_egos: bool,
+    /// Filters behind the driver instead of in it, for comparison
+    #[arg(long)]
+    generic: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Timers {
+    Default,
+    Fast,
+    FullTimers,
+}
+
+#[derive(Clone, Copy)]
+struct Flood(Option<Rate>);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let options = options(args);
+    options
+        .check()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::Permission(
+            "a lab makes network namespaces and loads filters: run it as root".into(),
+        ));
+    }
+    catch_interrupts()?;
+    let file = options.summary.clone();
+    let summary = story::run(options, &INTERRUPTED)?;
+    print!("{}", report::words(&summary));
+    if let Some(file) = file {
+        summary.save(&file)?;
+    }
+    Ok(())
+}
+
+fn options(args: &Args) -> Options {
+    let profile = match args.profile {
+        Timers::Default => Profile::Default,
+        Timers::Fast => Profile::Fast,
+        Timers::FullTimers => Profile::FullTimers,
+    };
+    let (pulse, epoch) = profile.timers();
+    Options {
+        nodes: args.nodes,
+        profile,
+        pulse: args.pulse.unwrap_or(pulse),
+        epoch: args.epoch.unwrap_or(epoch),
+        duration: args.duration,
+        summary: args.summary.clone(),
+        flood: args.flood.0,
+        joins: args.joins,
+        kill: !args.no_kill,
+        restart_after: args.restart_after,
+        equal_egos: args.equal_egos,
+        generic: args.generic,
+    }
+}
+
+/// The first Ctrl-C ends the lab in order; the second ends it at once.
+fn catch_interrupts() -> Result<(), Failure> {
+    let action = SigAction::new(
+        SigHandler::Handler(interrupted),
+        SaFlags::SA_RESETHAND,
+        SigSet::empty(),
+    );
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: the handler stores to an atomic and does nothing else.
+        unsafe { sigaction(signal, &action) }.map_err(|error| anyhow::anyhow!(error))?;
+    }
+    Ok(())
+}
+
+extern "C" fn interrupted(_: libc::c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => duration(text),
+    }
+}
+
+fn flood(text: &str) -> Result<Flood, String> {
+    Ok(Flood(match text {
+        "off" => None,
+        "max" => Some(Rate::Max),
+        number => {
+            Some(Rate::PerSecond(number.parse().map_err(|_| {
+                "allowed: off, max or frames a second".to_owned()
+            })?))
+        }
+    }))
+}

@@ -1,0 +1,248 @@
+//! What each node sent under each key against what each other node accepted of it. Pure.
+//!
+//! Only epochs that sender and receiver lived through whole are compared: a node that just joined, or
+//! one that learns of a promotion a moment after another, rightly misses frames.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names a key: key id in hexadecimal.
+pub type KeyName = String;
+/// Names a node: node id in hexadecimal.
+pub type NodeName = String;
+
+/// One node's own count under one key, of multicast frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The epoch.
+    pub number: u64,
+    /// Sent by the node.
+    pub sent: u64,
+    /// Accepted by the node, by sender.
+    pub accepted: BTreeMap<NodeName, u64>,
+}
+
+/// What the nodes told, the newest word of each.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    lines: BTreeMap<Life, BTreeMap<KeyName, Line>>,
+    chains: BTreeMap<KeyName, String>,
+    lossy: BTreeSet<KeyName>,
+}
+
+/// One run of one node's process: after a restart it counts anew.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Life {
+    /// Who.
+    pub node: NodeName,
+    /// How often it was restarted before.
+    pub restarts: u32,
+}
+
+/// Sums over all ordered pairs and closed epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Ordered pairs times epochs compared.
+    pub compared: u64,
+    /// Frames the senders count in them.
+    pub sent: u64,
+    /// Frames sent and never accepted.
+    pub lost: u64,
+    /// Frames accepted and never sent.
+    pub forged: u64,
+}
+
+impl Ledger {
+    /// Takes a node's newest word on a key.
+    pub fn tell(&mut self, life: &Life, key: &str, line: Line) {
+        self.lines
+            .entry(life.clone())
+            .or_default()
+            .insert(key.to_owned(), line);
+    }
+
+    /// Learns to which chain a key belongs.
+    pub fn chain(&mut self, key: &str, chain: &str) {
+        self.chains.insert(key.to_owned(), chain.to_owned());
+    }
+
+    /// Leaves a key's epoch out: a queue lost frames meanwhile.
+    pub fn excuse(&mut self, key: &str) {
+        self.lossy.insert(key.to_owned());
+    }
+
+    /// Compares.
+    pub fn balance(&self) -> Balance {
+        let mut balance = Balance::default();
+        for (sender, sent) in &self.lines {
+            for (receiver, accepted) in &self.lines {
+                if sender.node != receiver.node {
+                    self.compare(&sender.node, sent, accepted, &mut balance);
+                }
+            }
+        }
+        balance
+    }
+
+    fn compare(
+        &self,
+        sender: &str,
+        sent: &BTreeMap<KeyName, Line>,
+        accepted: &BTreeMap<KeyName, Line>,
+        balance: &mut Balance,
+    ) {
+        for (key, line) in sent {
+            let Some(other) = accepted.get(key) else {
+                continue;
+            };
+            let got = other.accepted.get(sender).copied().unwrap_or(0);
+            // Whatever a receiver missed, it must not have more than was sent.
+            if self.closed(sent, key) && self.sole_life(sender, key) {
+                balance.forged += got.saturating_sub(line.sent);
+            }
+            if self.lived_through(sent, key) && self.lived_through(accepted, key) {
+                balance.compared += 1;
+                balance.sent += line.sent;
+                balance.lost += line.sent.saturating_sub(got);
+            }
+        }
+    }
+
+    /// Whether a node was a member from before the epoch's start until after its end.
+    fn lived_through(&self, lines: &BTreeMap<KeyName, Line>, key: &str) -> bool {
+        let Some(number) = lines.get(key).map(|line| line.number) else {
+            return false;
+        };
+        let has = |wanted: Option<u64>| {
+            lines.iter().any(|(other, line)| {
+                Some(line.number) == wanted && self.chains.get(other) == self.chains.get(key)
+            })
+        };
+        !self.lossy.contains(key)
+            && self.chains.contains_key(key)
+            && has(number.checked_sub(1))
+            && self.closed(lines, key)
+    }
+
+    /// Whether a node has gone on to a later epoch by two pulses, longer than any grace, so that this
+    /// one's count is final.
+    fn closed(&self, lines: &BTreeMap<KeyName, Line>, key: &str) -> bool {
+        let Some(line) = lines.get(key) else {
+            return false;
+        };
+        lines
+            .values()
+            .any(|other| other.number > line.number && other.sent >= 3)
+    }
+
+    /// Whether only one run of the node sent under the key; a killed run's count is lost.
+    fn sole_life(&self, node: &str, key: &str) -> bool {
+        let lives = self.lines.iter().filter(|(life, _)| life.node == node);
+        lives.filter(|(_, lines)| lines.contains_key(key)).count() == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(node: &str) -> Life {
+        Life {
+            node: node.to_owned(),
+            restarts: 0,
+        }
+    }
+
+    /// Two nodes through epochs 1 to 5; each sends 20 frames and hears all of the other's.
+    fn two() -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in 1..=5 {
+            let key = format!("k{number}");
+            ledger.chain(&key, "c");
+            for (node, other) in [("a", "b"), ("b", "a")] {
+                let accepted = BTreeMap::from([(other.to_owned(), 20)]);
+                ledger.tell(
+                    &life(node),
+                    &key,
+                    Line {
+                        number,
+                        sent: 20,
+                        accepted,
+                    },
+                );
+            }
+        }
+        ledger
+    }
+
+    fn accept(ledger: &mut Ledger, number: u64, frames: u64) {
+        let accepted = BTreeMap::from([("b".to_owned(), frames)]);
+        ledger.tell(
+            &life("a"),
+            &format!("k{number}"),
+            Line {
+                number,
+                sent: 20,
+                accepted,
+            },
+        );
+    }
+
+    #[test]
+    fn whole_epochs_are_compared_in_both_directions() {
+        let balance = two().balance();
+        // Epoch 1 has no predecessor; 5 is not over.
+        assert_eq!(
+            balance,
+            Balance {
+                compared: 6,
+                sent: 120,
+                lost: 0,
+                forged: 0
+            }
+        );
+    }
+
+    #[test]
+    fn one_missing_frame_is_lost_and_one_too_many_is_forged() {
+        let mut ledger = two();
+        accept(&mut ledger, 2, 19);
+        assert_eq!(ledger.balance().lost, 1);
+        accept(&mut ledger, 2, 21);
+        assert_eq!((ledger.balance().lost, ledger.balance().forged), (0, 1));
+    }
+
+    #[test]
+    fn frames_missed_before_joining_are_not_lost() {
+        let mut ledger = two();
+        accept(&mut ledger, 1, 3);
+        accept(&mut ledger, 5, 3);
+        assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn an_epoch_that_began_with_a_promotion_is_left_out() {
+        let mut ledger = two();
+        accept(&mut ledger, 3, 10);
+        assert_eq!(ledger.balance().lost, 10);
+        for key in ["k3", "k4", "k5"] {
+            ledger.chain(key, "d");
+        }
+        assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn an_epoch_with_queue_drops_is_left_out() {
+        let mut ledger = two();
+        accept(&mut ledger, 2, 10);
+        ledger.excuse("k2");
+        assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn a_forgery_counts_even_where_losses_are_excused() {
+        let mut ledger = two();
+        ledger.excuse("k2");
+        accept(&mut ledger, 2, 21);
+        assert_eq!(ledger.balance().forged, 1);
+    }
+}

@@ -1,0 +1,23 @@
+//! A mesh on one machine: real nodes in namespaces on one bridge, an attacker beside them, and an
+//! account of every frame.
+
+pub mod account;
+pub mod counts;
+pub mod flooder;
+pub mod gauges;
+pub mod interface;
+pub mod ledger;
+pub mod load;
+pub mod mesh;
+pub mod netns;
+pub mod node;
+pub mod options;
+pub mod process;
+pub mod record;
+pub mod report;
+pub mod running;
+pub mod screen;
+pub mod story;
+pub mod summary;
+pub mod tally;
+pub mod topology;

@@ -1,0 +1,203 @@
+//! What a lab is asked for, and which askings are impossible.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::flood::Rate;
+
+/// Pulses an epoch must last at least.
+const LEAST_PULSES: u32 = 9;
+/// Addresses, filters, cold start.
+const START_UP: Duration = Duration::from_secs(6);
+
+/// Timers to choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Fast enough to watch: pulse 500 ms, epoch 10 s.
+    Default,
+    /// As fast as nodes go: pulse 200 ms, epoch 4 s.
+    Fast,
+    /// What a real mesh runs with: pulse 5 s, epoch 60 s.
+    FullTimers,
+}
+
+impl Profile {
+    /// Its pulse and epoch.
+    pub const fn timers(self) -> (Duration, Duration) {
+        match self {
+            Self::Default => (Duration::from_millis(500), Duration::from_secs(10)),
+            Self::Fast => (Duration::from_millis(200), Duration::from_secs(4)),
+            Self::FullTimers => (Duration::from_secs(5), Duration::from_secs(60)),
+        }
+    }
+
+    /// Its spelling.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Fast => "fast",
+            Self::FullTimers => "full-timers",
+        }
+    }
+}
+
+/// Everything that can be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Nodes in the mesh.
+    pub nodes: usize,
+    /// Where the timers come from.
+    pub profile: Profile,
+    /// Time between pulses.
+    pub pulse: Duration,
+    /// Time between turns.
+    pub epoch: Duration,
+    /// When to end; `None` runs until interrupted.
+    pub duration: Option<Duration>,
+    /// Where the summary goes.
+    pub summary: Option<PathBuf>,
+    /// How fast to flood; `None` not at all.
+    pub flood: Option<Rate>,
+    /// Ordinary nodes to restart, one after another, for the measure of joining.
+    pub joins: usize,
+    /// Kill the anchor's controller once.
+    pub kill: bool,
+    /// How long it stays away.
+    pub restart_after: Duration,
+    /// Give every node the same ego, so that seniority decides.
+    pub equal_egos: bool,
+    /// Ask for generic mode instead of native.
+    pub generic: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let (pulse, epoch) = Profile::Default.timers();
+        Self {
+            nodes: 5,
+            profile: Profile::Default,
+            pulse,
+            epoch,
+            duration: None,
+            summary: None,
+            flood: Some(Rate::Max),
+            joins: 5,
+            kill: true,
+            restart_after: Duration::from_secs(2),
+            equal_egos: false,
+            generic: false,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what cannot work, with what would.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            (2..=100).contains(&self.nodes),
+            "a lab of {} nodes is not possible: allowed are 2 to 100",
+            self.nodes
+        );
+        let (least, most) = (Duration::from_millis(100), Duration::from_secs(60));
+        ensure!(
+            (least..=most).contains(&self.pulse),
+            "a pulse of {:?} is not possible: allowed are 100ms to 60s",
+            self.pulse
+        );
+        ensure!(
+            self.epoch >= LEAST_PULSES * self.pulse,
+            "an epoch of {:?} is shorter than {LEAST_PULSES} pulses of {:?}: allowed are {:?} and more",
+            self.epoch,
+            self.pulse,
+            LEAST_PULSES * self.pulse
+        );
+        ensure!(
+            self.flood != Some(Rate::PerSecond(0)),
+            "a flood of 0 frames per second is none: say off"
+        );
+        let Some(duration) = self.duration else {
+            return Ok(());
+        };
+        let least = self.least_duration();
+        ensure!(
+            duration >= least,
+            "{duration:?} is too short for what is asked: at least {} s for start-up{}{}",
+            least.as_secs() + u64::from(least.subsec_nanos() > 0),
+            if self.joins > 0 {
+                format!(", {} joins (see --joins)", self.joins)
+            } else {
+                String::new()
+            },
+            if self.kill {
+                ", a killed anchor and its return (see --no-kill)"
+            } else {
+                ""
+            }
+        );
+        Ok(())
+    }
+
+    /// How long everything asked for takes.
+    pub fn least_duration(&self) -> Duration {
+        let joins = self.join_interval() * self.joins as u32;
+        let kill = if self.kill {
+            self.after_kill()
+        } else {
+            Duration::ZERO
+        };
+        START_UP + joins + kill
+    }
+
+    /// From the kill until the mesh is whole again.
+    pub fn after_kill(&self) -> Duration {
+        8 * self.pulse + self.restart_after + Duration::from_secs(2)
+    }
+
+    /// Between the restarts of two nodes: an anchor answers one node id once in two seconds.
+    pub fn join_interval(&self) -> Duration {
+        let ordinary = self.nodes.saturating_sub(1).max(1) as u32;
+        (Duration::from_millis(2_500) / ordinary).max(Duration::from_millis(400))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Options)) -> String {
+        let mut options = Options::default();
+        change(&mut options);
+        options.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_and_every_profile_are_possible() {
+        Options::default().check().unwrap();
+        for profile in [Profile::Default, Profile::Fast, Profile::FullTimers] {
+            let (pulse, epoch) = profile.timers();
+            Options {
+                pulse,
+                epoch,
+                ..Options::default()
+            }
+            .check()
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn the_impossible_is_refused_with_what_is_allowed() {
+        assert!(refused(|o| o.nodes = 1).contains("2 to 100"));
+        assert!(refused(|o| o.nodes = 101).contains("2 to 100"));
+        assert!(refused(|o| o.pulse = Duration::from_millis(10)).contains("100ms"));
+        assert!(refused(|o| o.epoch = Duration::from_secs(4)).contains("4.5s and more"));
+        assert!(refused(|o| o.flood = Some(Rate::PerSecond(0))).contains("off"));
+        let short = refused(|o| o.duration = Some(Duration::from_secs(5)));
+        assert!(
+            short.contains("at least") && short.contains("--no-kill"),
+            "{short}"
+        );
+    }
+}

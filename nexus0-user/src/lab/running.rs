@@ -1,0 +1,348 @@
+//! A lab at work: the link, the mesh, its nodes, and everything seen of them so far.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::api::types::{AnchorReport, Failover, Request, Role};
+use crate::dataplane;
+use crate::lab::gauges::{Books, Gauges};
+use crate::lab::ledger::{Ledger, Life, Line};
+use crate::lab::mesh::Mesh;
+use crate::lab::node::{Node, Sight};
+use crate::lab::options::Options;
+use crate::lab::record::{Record, clear_stale};
+use crate::lab::topology::{INTERFACE, Topology};
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// A lab at work. Dropped, it leaves nothing behind.
+pub struct Lab {
+    /// What it was asked for.
+    pub options: Options,
+    /// Who may be in the mesh.
+    pub mesh: Mesh,
+    /// Node 1 first.
+    pub nodes: Vec<Node>,
+    /// What each node said last.
+    pub sights: Vec<Option<Sight>>,
+    /// What was seen over time.
+    pub seen: Seen,
+    /// The link.
+    pub topology: Arc<Topology>,
+    /// Where every frame went.
+    pub books: Arc<Mutex<Books>>,
+    // Last, so that processes and handles are gone when it takes away what was made.
+    record: Record,
+}
+
+/// What was seen over time.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Frames by pair of nodes.
+    pub ledger: Ledger,
+    /// Milliseconds of each join after the mesh stood.
+    pub joins: Vec<u64>,
+    /// Milliseconds of the cold start.
+    pub cold_starts: Vec<u64>,
+    /// Changes of anchor by silence, as each follower saw them.
+    pub failovers: Vec<Failover>,
+    /// Numbers reached within a chain.
+    pub turns: BTreeSet<(String, u64)>,
+    /// Members the lab gave no grant.
+    pub strangers: BTreeSet<String>,
+    /// Events of all nodes in the order of their time: when, who, what.
+    pub events: BTreeSet<(u64, String, String)>,
+    measured: BTreeSet<(usize, u32)>,
+    stands: bool,
+}
+
+impl Lab {
+    /// Clears what dead labs left, builds everything, starts all nodes and waits until they agree on
+    /// one anchor.
+    pub fn start(options: Options, say: &mut dyn FnMut(String)) -> Result<Self> {
+        options.check()?;
+        for id in clear_stale()? {
+            say(format!("cleared what lab {id} left behind"));
+        }
+        let mut lab = Self::build(options)?;
+        say(format!(
+            "lab {}: {} nodes and an attacker on one link",
+            lab.id(),
+            lab.nodes.len()
+        ));
+        lab.topology.wait_for_addresses(Duration::from_secs(10))?;
+        let patience = Duration::from_secs(10) + 6 * lab.options.pulse;
+        for index in 0..lab.nodes.len() {
+            lab.start_node(index)?;
+        }
+        lab.wait_until(patience, "all nodes to agree on one anchor", |lab| {
+            lab.agreed().is_some()
+        })?;
+        lab.seen.stands = true;
+        lab.open_books()?;
+        Ok(lab)
+    }
+
+    fn build(options: Options) -> Result<Self> {
+        let mut record = Record::open()?;
+        let topology = Arc::new(Topology::build(&mut record, options.nodes)?);
+        let mesh = Mesh::create(record.folder(), options.nodes, options.equal_egos)?;
+        let nodes = mesh
+            .nodes
+            .iter()
+            .map(|admitted| Node::new(&mut record, admitted.clone()))
+            .collect::<Result<Vec<Node>>>()?;
+        let gauges = Gauges::new(Arc::clone(&topology), Vec::new());
+        let books = Arc::new(Mutex::new(Books::open(Arc::new(gauges))?));
+        let sights = vec![None; nodes.len()];
+        let seen = Seen::default();
+        Ok(Self {
+            options,
+            mesh,
+            nodes,
+            sights,
+            seen,
+            topology,
+            books,
+            record,
+        })
+    }
+
+    fn open_books(&mut self) -> Result<()> {
+        let counts = self.nodes.iter().map(Node::counts).collect::<Result<_>>()?;
+        let gauges = Gauges::new(Arc::clone(&self.topology), counts);
+        *self.books() = Books::open(Arc::new(gauges))?;
+        Ok(())
+    }
+
+    /// Its id: four hexadecimal digits.
+    pub fn id(&self) -> &str {
+        self.record.id()
+    }
+
+    /// The books, for a moment.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a node that does not run.
+    pub fn start_node(&mut self, index: usize) -> Result<()> {
+        let netns = &self.topology.nodes[index].netns;
+        self.nodes[index].start(&mut self.record, netns, &self.options)
+    }
+
+    /// Kills a node's controller; the filter stays.
+    pub fn kill_node(&mut self, index: usize) {
+        self.nodes[index].kill();
+        self.sights[index] = None;
+    }
+
+    /// The program on a node's interface, as the kernel tells.
+    pub fn attached(&self, index: usize) -> Result<Option<dataplane::Attached>> {
+        self.topology.nodes[index]
+            .netns
+            .within(|| dataplane::attached(INTERFACE))
+    }
+
+    /// Asks all nodes and remembers what matters.
+    pub fn poll(&mut self) -> Result<()> {
+        for index in 0..self.nodes.len() {
+            self.nodes[index].check()?;
+            let Some(sight) = self.nodes[index].look() else {
+                continue;
+            };
+            let life = self.nodes[index].life();
+            self.seen.take(index, &life, &sight, &self.mesh);
+            self.sights[index] = Some(sight);
+        }
+        Ok(())
+    }
+
+    /// Polls until something holds.
+    pub fn wait_until(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut holds: impl FnMut(&Self) -> bool,
+    ) -> Result<Duration> {
+        let start = Instant::now();
+        loop {
+            self.poll()?;
+            if holds(self) {
+                return Ok(start.elapsed());
+            }
+            if start.elapsed() > patience {
+                bail!("waited {patience:?} for {what} in vain\n{}", self.picture());
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The index of the anchor that all running nodes follow, each a member of the same whole roster.
+    pub fn agreed(&self) -> Option<usize> {
+        let mut anchors = BTreeSet::new();
+        for (node, sight) in self.nodes.iter().zip(&self.sights) {
+            if !node.is_up() {
+                continue;
+            }
+            let status = &sight.as_ref()?.status;
+            if !matches!(status.role, Some(Role::Member | Role::Anchor)) {
+                return None;
+            }
+            if status.roster < self.nodes.iter().filter(|node| node.is_up()).count() {
+                return None;
+            }
+            anchors.insert((status.anchor.as_ref()?.id.clone(), status.chain.clone()));
+        }
+        let (anchor, _) = anchors.pop_first().filter(|_| anchors.is_empty())?;
+        self.nodes
+            .iter()
+            .position(|node| node.admitted.id == anchor)
+    }
+
+    /// The anchors that running nodes follow now, each once.
+    pub fn anchors(&self) -> BTreeSet<String> {
+        self.sights
+            .iter()
+            .flatten()
+            .filter_map(|sight| Some(sight.status.anchor.as_ref()?.id.clone()))
+            .collect()
+    }
+
+    /// Why the anchor is the anchor, in its own words or a follower's.
+    pub fn why(&self) -> String {
+        let asked = self.agreed().into_iter().chain(0..self.nodes.len());
+        asked
+            .filter_map(|index| self.nodes[index].ask::<AnchorReport>(&Request::Anchor).ok())
+            .map(|report| report.why)
+            .find(|why| !why.is_empty())
+            .unwrap_or_default()
+    }
+
+    /// The modes the running nodes' filters are in, each once.
+    pub fn modes(&self) -> BTreeSet<&str> {
+        self.sights
+            .iter()
+            .flatten()
+            .map(|sight| sight.status.filter.mode.as_str())
+            .collect()
+    }
+
+    /// Frames that passed a filter and were refused by the node behind it.
+    pub fn refused_behind_filters(&self) -> u64 {
+        let refused = |sight: &Sight| sight.status.node_counters.get("refused").copied();
+        self.sights.iter().flatten().filter_map(refused).sum()
+    }
+
+    /// Leaves out of the comparison of pairs what is current now: a queue lost frames.
+    pub fn excuse_current_epochs(&mut self) {
+        for sight in self.sights.iter().flatten() {
+            for line in &sight.epochs.epochs {
+                self.seen.ledger.excuse(&line.key_id);
+            }
+        }
+    }
+
+    /// The index of a node by its id.
+    pub fn index_of(&self, id: &str) -> Result<usize> {
+        let found = self.nodes.iter().position(|node| node.admitted.id == id);
+        found.with_context(|| format!("{id} is no node of this lab"))
+    }
+
+    /// Everyone's view in a few lines, for errors.
+    pub fn picture(&self) -> String {
+        let mut lines = Vec::new();
+        for (node, sight) in self.nodes.iter().zip(&self.sights) {
+            let name = &node.admitted.name;
+            let Some(sight) = sight else {
+                let log = node.last_words();
+                lines.push(format!("  {name}: does not answer; its log ends: {log}"));
+                continue;
+            };
+            let status = &sight.status;
+            let anchor = status
+                .anchor
+                .as_ref()
+                .map_or("nobody", |anchor| &anchor.name);
+            lines.push(format!(
+                "  {name}: {:?}, follows {anchor}, roster {}, number {:?}, chain {:?}, warnings {:?}",
+                status.role, status.roster, status.number, status.chain, status.warnings
+            ));
+        }
+        lines.join("\n")
+    }
+
+    /// Ends all nodes at once.
+    pub fn stop(&mut self) {
+        for node in &mut self.nodes {
+            node.kill();
+        }
+    }
+}
+
+impl Seen {
+    fn take(&mut self, index: usize, life: &Life, sight: &Sight, mesh: &Mesh) {
+        let status = &sight.status;
+        for line in &status.ledger {
+            let accepted = line.accepted.clone();
+            let words = Line {
+                number: line.number,
+                sent: line.sent,
+                accepted,
+            };
+            self.ledger.tell(life, &line.key_id, words);
+        }
+        if let Some(chain) = &sight.epochs.chain {
+            for line in sight
+                .epochs
+                .epochs
+                .iter()
+                .filter(|line| line.state == "current")
+            {
+                self.ledger.chain(&line.key_id, chain);
+                self.turns.insert((chain.clone(), line.number));
+            }
+        }
+        self.measure(index, life.restarts, sight);
+        for failover in &status.failovers {
+            if !self.failovers.contains(failover) {
+                self.failovers.retain(|old| {
+                    (old.at_ns, &old.to) != (failover.at_ns, &failover.to) || old.took_ms.is_some()
+                });
+                self.failovers.push(failover.clone());
+            }
+        }
+        for event in &status.events {
+            let who = mesh.name(&status.node.id).to_owned();
+            self.events.insert((event.at_ns, who, event.text.clone()));
+        }
+        let known = status.anchor.iter().map(|anchor| &anchor.id);
+        let known = known.chain(status.ledger.iter().flat_map(|line| line.accepted.keys()));
+        self.strangers
+            .extend(known.filter(|id| !mesh.admitted(id)).cloned());
+    }
+
+    fn measure(&mut self, index: usize, restarts: u32, sight: &Sight) {
+        if self.measured.contains(&(index, restarts)) {
+            return;
+        }
+        let Some(join) = sight.status.join_ms.or(sight.status.cold_start_ms) else {
+            return;
+        };
+        self.measured.insert((index, restarts));
+        if let Some(cold_start) = sight.status.cold_start_ms {
+            self.cold_starts.push(cold_start);
+        } else if self.stands {
+            self.joins.push(join);
+        }
+    }
+
+    /// Whether this run of a node's process has joined.
+    pub fn joined(&self, index: usize, restarts: u32) -> bool {
+        self.measured.contains(&(index, restarts))
+    }
+}

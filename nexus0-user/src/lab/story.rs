@@ -1,0 +1,260 @@
+//! What happens in a lab, and when: everything starts, the flood begins, nodes rejoin, the anchor is
+//! killed and returns, the account is drawn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::flood::Kind;
+use crate::lab::flooder::{Flooder, Progress};
+use crate::lab::options::Options;
+use crate::lab::running::Lab;
+use crate::lab::screen::Screen;
+use crate::lab::summary::Summary;
+
+const STEP: Duration = Duration::from_millis(250);
+
+/// Runs a lab to its end.
+pub fn run(options: Options, interrupted: &AtomicBool) -> Result<Summary> {
+    let mut screen = Screen::new();
+    let lab = Lab::start(options, &mut |text| screen.say(&text))?;
+    let mut story = Story {
+        lab,
+        screen,
+        flooder: None,
+        start: Instant::now(),
+        told: 0,
+        interrupted,
+    };
+    story.tell()?;
+    story.end()
+}
+
+struct Story<'a> {
+    lab: Lab,
+    screen: Screen,
+    flooder: Option<Flooder>,
+    start: Instant,
+    told: u64,
+    interrupted: &'a AtomicBool,
+}
+
+impl Story<'_> {
+    fn tell(&mut self) -> Result<()> {
+        let anchor = self
+            .lab
+            .agreed()
+            .map_or("?", |index| &self.lab.nodes[index].admitted.name);
+        self.screen
+            .say(&format!("all nodes follow {anchor}: {}", self.lab.why()));
+        self.begin_flood()?;
+        self.join()?;
+        if self.lab.options.kill && !self.over() {
+            self.wait_for_kill()?;
+            self.succession()?;
+        }
+        while !self.over() {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn begin_flood(&mut self) -> Result<()> {
+        let Some(rate) = self.lab.options.flood else {
+            return Ok(());
+        };
+        let joining = self.lab.options.joins > 5;
+        // Whoever knows the mesh's name can use up the strangers' rate that honest joiners share; the
+        // measure of joins is about frames without that knowledge.
+        let kinds = Kind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| !joining || *kind != Kind::SelfGranted);
+        let (topology, books) = (Arc::clone(&self.lab.topology), Arc::clone(&self.lab.books));
+        let mesh = self.lab.mesh.root.root.mesh_id();
+        self.flooder = Some(Flooder::start(
+            topology,
+            books,
+            mesh,
+            kinds.collect(),
+            rate,
+        )?);
+        self.screen.say("the attacker listens and floods");
+        Ok(())
+    }
+
+    /// Ordinary nodes lose power one after another and join again.
+    fn join(&mut self) -> Result<()> {
+        for round in 0..self.lab.options.joins {
+            if self.over() {
+                return Ok(());
+            }
+            let begin = Instant::now();
+            let Some(anchor) = self.lab.agreed() else {
+                break;
+            };
+            let others = (0..self.lab.nodes.len()).filter(|index| *index != anchor);
+            let others: Vec<usize> = others.collect();
+            self.rejoin(others[round % others.len()])?;
+            while begin.elapsed() < self.lab.options.join_interval() && !self.over() {
+                self.step()?;
+            }
+        }
+        let joins = crate::lab::summary::Spread::of(&self.lab.seen.joins);
+        if let (Some(p50), Some(p99)) = (joins.p50, joins.p99) {
+            self.screen.say(&format!(
+                "{} joins: half within {p50} ms, p99 {p99} ms",
+                joins.count
+            ));
+        }
+        Ok(())
+    }
+
+    fn rejoin(&mut self, index: usize) -> Result<()> {
+        self.lab.kill_node(index);
+        self.lab.start_node(index)?;
+        let restarts = self.lab.nodes[index].life().restarts;
+        let patience = Duration::from_secs(5) + 4 * self.lab.options.pulse;
+        let what = format!("{} to join again", self.lab.nodes[index].admitted.name);
+        self.lab
+            .wait_until(patience, &what, |lab| lab.seen.joined(index, restarts))?;
+        Ok(())
+    }
+
+    /// Three epochs of peace, or as much as the duration leaves.
+    fn wait_for_kill(&mut self) -> Result<()> {
+        let peace = 3 * self.lab.options.epoch + 4 * self.lab.options.pulse;
+        let until = match self.lab.options.duration {
+            Some(duration) => {
+                let spare = duration.saturating_sub(self.lab.options.after_kill());
+                self.start.elapsed().max(peace.min(spare / 2))
+            }
+            None => peace,
+        };
+        while self.start.elapsed() < until && !self.over() {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn succession(&mut self) -> Result<()> {
+        let Some(victim) = self.lab.agreed() else {
+            return Ok(());
+        };
+        let name = self.lab.nodes[victim].admitted.name.clone();
+        let before = self
+            .lab
+            .attached(victim)?
+            .map(|attached| attached.program.id);
+        self.lab.kill_node(victim);
+        let killed = Instant::now();
+        self.screen.say(&format!(
+            "{name} leads: its controller is killed with SIGKILL"
+        ));
+        self.confirm_filter(victim, before)?;
+        let patience = 10 * self.lab.options.pulse + Duration::from_secs(3);
+        let mut returned = None;
+        while killed.elapsed() < patience + self.lab.options.restart_after {
+            self.step()?;
+            if returned.is_none() && killed.elapsed() >= self.lab.options.restart_after {
+                self.screen.say(&format!("{name} is started again"));
+                self.lab.start_node(victim)?;
+                returned = Some(self.lab.nodes[victim].life().restarts);
+            }
+            let whole = self.lab.agreed().is_some_and(|anchor| anchor != victim);
+            let joined = returned.is_some_and(|run| self.lab.seen.joined(victim, run));
+            if whole && joined {
+                break;
+            }
+        }
+        let anchor = self.lab.agreed();
+        ensure!(
+            anchor.is_some(),
+            "no succession within {patience:?}\n{}",
+            self.lab.picture()
+        );
+        let successor = anchor.map_or("?", |index| &self.lab.nodes[index].admitted.name);
+        self.screen.say(&format!(
+            "{successor} leads now, {name} is back as a member"
+        ));
+        Ok(())
+    }
+
+    /// The filter must outlive its controller and go on refusing.
+    fn confirm_filter(&mut self, index: usize, before: Option<u32>) -> Result<()> {
+        let attached = self.lab.attached(index)?;
+        let name = self.lab.nodes[index].admitted.name.clone();
+        let same = attached.as_ref().map(|attached| attached.program.id);
+        ensure!(
+            same.is_some() && same == before,
+            "{name} lost its filter with its controller"
+        );
+        let id = same.unwrap_or(0);
+        self.screen.say(&format!(
+            "filter {id} of {name} stands without it and goes on refusing"
+        ));
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let lost = self.lab.books().account().queue_lost;
+        self.lab.poll()?;
+        if self.lab.books().account().queue_lost != lost {
+            self.lab.excuse_current_epochs();
+        }
+        self.report_events();
+        let progress = self.flooder.as_ref().map(Flooder::progress);
+        if let Some(Progress {
+            failure: Some(failure),
+            ..
+        }) = &progress
+        {
+            anyhow::bail!("the attacker gave up: {failure}");
+        }
+        self.screen.draw(&self.lab, progress.as_ref())?;
+        thread::sleep(STEP);
+        Ok(())
+    }
+
+    /// New events of the nodes, each once.
+    fn report_events(&mut self) {
+        let new: Vec<_> = self
+            .lab
+            .seen
+            .events
+            .iter()
+            .filter(|(at, _, _)| *at > self.told)
+            .cloned()
+            .collect();
+        if let Some((at, _, _)) = new.last() {
+            self.told = *at;
+        }
+        for (_, who, text) in new {
+            self.screen.say(&format!("{who}: {text}"));
+        }
+    }
+
+    fn over(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+            || self
+                .lab
+                .options
+                .duration
+                .is_some_and(|duration| self.start.elapsed() >= duration)
+    }
+
+    fn end(mut self) -> Result<Summary> {
+        let progress = self.flooder.take().map(Flooder::finish);
+        if progress.is_none() {
+            self.lab.books().close(crate::flood::Cast::Multicast)?;
+        }
+        self.lab.poll()?;
+        self.screen.close()?;
+        let summary = Summary::of(&self.lab, progress.as_ref())?;
+        self.lab.stop();
+        Ok(summary)
+    }
+}

@@ -1,0 +1,310 @@
+//! The flood against real filters on a real link, without a mesh behind them: every kind is refused for
+//! its reason, and every frame is accounted for. Needs root.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nexus0::dataplane::{self, Dataplane, XdpMode};
+use nexus0::flood::envelope::Envelope;
+use nexus0::flood::forge::door_key;
+use nexus0::flood::{Bounds, Capture, Captured, Cast, Forge, Generator, Kind, Rate};
+use nexus0::lab::account::Frames;
+use nexus0::lab::counts::Counts;
+use nexus0::lab::gauges::{Books, Gauges};
+use nexus0::lab::interface;
+use nexus0::lab::record::{Record, clear_stale};
+use nexus0::lab::topology::{INTERFACE, Topology};
+use nexus0_common::auth::FrameKey;
+use nexus0_common::reason::Verdict;
+use nexus0_common::wire::{Class, FrameType, GROUP, Header, PORT, TRAILER_LEN, authenticated_len};
+use nexus0_core::filter::MapOp;
+use nexus0_core::id::{KeyId, MeshId, NodeId};
+use nexus0_core::time::Time;
+
+const MESH: MeshId = MeshId([7; 16]);
+const NODES: usize = 3;
+
+/// A link whose filters know one member and three keys, the oldest of them over.
+struct World {
+    topology: Arc<Topology>,
+    books: Books,
+    addresses: Vec<[u8; 16]>,
+    sequence: u64,
+    // Dropped last.
+    _record: Record,
+}
+
+fn key(number: u8) -> FrameKey {
+    FrameKey::new([number; 4], &[number; 32], &[number; 16])
+}
+
+fn member(index: usize) -> NodeId {
+    NodeId([0x40 + index as u8; 8])
+}
+
+fn now() -> Time {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+    Time(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}
+
+fn pinned(topology: &Topology, index: usize, run_dir: PathBuf, address: [u8; 16]) -> Counts {
+    let counts = run_dir.clone();
+    topology.nodes[index]
+        .netns
+        .within(move || {
+            let options = dataplane::Options {
+                interface: INTERFACE.into(),
+                run_dir,
+                mode: XdpMode::Native,
+                observe: false,
+                port: PORT,
+                mesh: MESH,
+                cell_key: [1, 2],
+            };
+            let mut filter = Dataplane::open(&options, now()).unwrap();
+            let mut ops = vec![MapOp::Addresses(vec![address])];
+            ops.extend((0..NODES).map(|node| MapOp::InstallPeer(member(node))));
+            ops.extend((1..=3).map(|number| {
+                let FrameKey {
+                    id,
+                    pre_tag,
+                    midstates,
+                } = key(number);
+                MapOp::InstallKey {
+                    key_id: KeyId(id),
+                    pre_tag,
+                    inner: midstates.inner,
+                    outer: midstates.outer,
+                    not_before: Time(0),
+                    not_after: Time(if number == 1 {
+                        now().0 + 400_000_000
+                    } else {
+                        u64::MAX
+                    }),
+                }
+            }));
+            for op in &ops {
+                filter.apply(op, now()).unwrap();
+            }
+        })
+        .unwrap();
+    Counts::open(&counts, INTERFACE).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        clear_stale().unwrap();
+        let mut record = Record::open().unwrap();
+        let topology = Arc::new(Topology::build(&mut record, NODES).unwrap());
+        let addresses = topology
+            .wait_for_addresses(Duration::from_secs(10))
+            .unwrap();
+        let addresses: Vec<[u8; 16]> = addresses.iter().map(|address| address.octets()).collect();
+        let counts = (0..NODES)
+            .map(|index| {
+                let run_dir = record.folder().join(format!("n{index}"));
+                record.mount_bpffs(&run_dir.join("bpf")).unwrap();
+                pinned(&topology, index, run_dir, addresses[index])
+            })
+            .collect();
+        let gauges = Gauges::new(Arc::clone(&topology), counts);
+        let books = Books::open(Arc::new(gauges)).unwrap();
+        Self {
+            topology,
+            books,
+            addresses,
+            sequence: 1,
+            _record: record,
+        }
+    }
+
+    /// A valid frame of a node, under a key.
+    fn genuine(&mut self, node: usize, key: &FrameKey, frame_type: FrameType) -> Vec<u8> {
+        self.sequence += 1;
+        let header = Header {
+            frame_type,
+            class: Class::Multicast,
+            key_id: key.id,
+            sender: member(node).0,
+            sequence: self.sequence,
+        };
+        let mut payload = vec![0; authenticated_len(frame_type.blocks().unwrap_or(6))];
+        payload[..24].copy_from_slice(&header.emit());
+        let trailer = key
+            .trailer(&payload, &self.addresses[node], &GROUP)
+            .unwrap();
+        payload.extend(trailer);
+        assert_eq!(trailer.len(), TRAILER_LEN);
+        Envelope::to_group(self.topology.nodes[node].mac, self.addresses[node]).wrap(&payload)
+    }
+
+    fn send_from_node(&self, node: usize, frame: &[u8]) {
+        let send = || Generator::new(INTERFACE).unwrap().send(frame, 1).unwrap();
+        self.topology.nodes[node].netns.within(send).unwrap();
+    }
+
+    /// What the attacker hears of a bit of genuine traffic, with three keys and a join.
+    fn listen(&mut self) -> Captured {
+        let netns = &self.topology.attacker.netns;
+        let listen = || Capture::start(interface::index(INTERFACE).unwrap()).unwrap();
+        let capture = netns.within(listen).unwrap();
+        let door = door_key(MESH);
+        for number in 1..=3 {
+            let pulse = self.genuine(0, &key(number), FrameType::Ann);
+            self.send_from_node(0, &pulse);
+        }
+        for frame_type in [FrameType::ReqEpoch, FrameType::Answer] {
+            let frame = self.genuine(1, &door, frame_type);
+            self.send_from_node(1, &frame);
+        }
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while capture.captured().door(FrameType::Answer).next().is_none() {
+            assert!(Instant::now() < deadline, "the attacker hears nothing");
+            thread::sleep(Duration::from_millis(5));
+        }
+        capture.captured()
+    }
+
+    fn flood(&mut self, frames: &[Vec<u8>], count: u64, cast: Cast) -> Frames {
+        let send = || {
+            let bounds = Bounds {
+                frames: count,
+                duration: Duration::from_secs(60),
+            };
+            let generator = Generator::new(INTERFACE).unwrap();
+            generator
+                .run(frames, Rate::Max, bounds, &AtomicBool::new(false))
+                .unwrap()
+        };
+        let report = self.topology.attacker.netns.within(send).unwrap();
+        assert_eq!(report.offered, count);
+        assert_eq!(
+            report.sent + report.dropped,
+            count,
+            "every frame is sent or counted as lost"
+        );
+        self.books.close(cast).unwrap();
+        self.books.account().frames()
+    }
+}
+
+fn count(frames: &Frames, verdict: Verdict) -> i64 {
+    if verdict == Verdict::Accepted {
+        return frames.accepted;
+    }
+    frames.dropped.get(verdict.name()).copied().unwrap_or(0)
+}
+
+#[test]
+fn every_kind_is_refused_for_its_reason_and_every_frame_is_accounted_for() {
+    let mut world = World::new();
+    let captured = world.listen();
+    // The oldest key ends.
+    thread::sleep(Duration::from_millis(500));
+    world.books.close(Cast::Multicast).unwrap();
+    let forge = Forge::new(world.topology.attacker.mac, captured)
+        .knowing(door_key(MESH), Box::new(|_, _, _| ()));
+    for &kind in Kind::ALL {
+        let before = world.books.account().frames();
+        let frames = forge.frames(kind, 64).unwrap();
+        assert!(!frames.is_empty(), "{} cannot be made", kind.name());
+        let after = world.flood(&frames, 2_000, kind.cast());
+        let rise = |verdict| count(&after, verdict) - count(&before, verdict);
+        let expected: i64 = kind.verdicts().iter().copied().map(rise).sum();
+        let others = after.accepted - before.accepted;
+        assert_eq!(after.unaccounted, 0, "{}: {after:?}", kind.name());
+        let offered = after.offered - before.offered;
+        let lost = after.queue_lost - before.queue_lost;
+        assert_eq!(
+            expected + lost,
+            offered,
+            "{}: {before:?} {after:?}",
+            kind.name()
+        );
+        if kind != Kind::SelfGranted {
+            assert_eq!(others, 0, "{} was accepted", kind.name());
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_vanishes_without_a_counter_is_positive() {
+    let mut world = World::new();
+    let mut frame = Forge::new(world.topology.attacker.mac, Captured::default())
+        .frames(Kind::Magic, 1)
+        .unwrap()
+        .remove(0);
+    let frames = world.flood(std::slice::from_ref(&frame), 1_000, Cast::Multicast);
+    assert_eq!((frames.offered, frames.unaccounted), (3_000, 0));
+    // A bridge forwards this address to nobody and counts it nowhere.
+    frame[..6].copy_from_slice(&[0x01, 0x80, 0xc2, 0, 0, 0x0e]);
+    let frames = world.flood(&[frame], 1, Cast::Unicast);
+    assert_eq!(frames.unaccounted, 1);
+}
+
+#[test]
+fn a_frame_that_nobody_is_known_to_have_sent_is_negative() {
+    let mut world = World::new();
+    let frame = Forge::new(world.topology.attacker.mac, Captured::default())
+        .frames(Kind::Magic, 1)
+        .unwrap()
+        .remove(0);
+    // Straight into a node's interface, past the bridge's ports that count what comes in.
+    let port = world.topology.nodes[0].port.clone();
+    let inject = || Generator::new(&port).unwrap().send(&frame, 1).unwrap();
+    world.topology.bridge.within(inject).unwrap();
+    world.books.close(Cast::Multicast).unwrap();
+    assert_eq!(world.books.account().frames().unaccounted, -1);
+}
+
+#[test]
+fn the_flood_stays_off_links_that_no_lab_made() {
+    let refused = nexus0::flood::permission::check("lo", false)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("--i-own-this-link"), "{refused}");
+    nexus0::flood::permission::check("lo", true).unwrap();
+    let world = World::new();
+    let check = || nexus0::flood::permission::check(INTERFACE, false).is_ok();
+    assert!(world.topology.attacker.netns.within(check).unwrap());
+}
+
+#[test]
+fn a_limited_flood_keeps_its_rate_and_its_bounds() {
+    let world = World::new();
+    let frame = Forge::new(world.topology.attacker.mac, Captured::default())
+        .frames(Kind::Magic, 1)
+        .unwrap();
+    let run = |bounds| {
+        let generator = Generator::new(INTERFACE).unwrap();
+        generator
+            .run(
+                &frame,
+                Rate::PerSecond(1_000),
+                bounds,
+                &AtomicBool::new(false),
+            )
+            .unwrap()
+    };
+    let second = Bounds {
+        frames: u64::MAX,
+        duration: Duration::from_secs(1),
+    };
+    let report = world
+        .topology
+        .attacker
+        .netns
+        .within(|| run(second))
+        .unwrap();
+    assert!((900..=1_000).contains(&report.offered), "{report:?}");
+    let few = Bounds {
+        frames: 10,
+        duration: Duration::from_secs(10),
+    };
+    let report = world.topology.attacker.netns.within(|| run(few)).unwrap();
+    assert_eq!(report.sent, 10);
+    assert!(report.seconds < 1.0);
+}
