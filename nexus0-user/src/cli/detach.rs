@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// Interface to take the filter off
     #[arg(long, value_name = "IF", env = "NX0_IFACE", value_parser = interface_name)]
     iface: String,
-    /// Folder of the node's control socket and pins
+    /// Sockets and pins
     #[arg(long, value_name = "DIR", env = "NX0_RUN_DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
 }

@@ -17,7 +17,7 @@ pub(super) struct Args {
     /// Only this reason
     #[arg(long, value_name = "REASON", value_parser = reason)]
     reason: Option<String>,
-    /// Only frames from this source address (of those that were sampled)
+    /// Only frames from this source (of the sampled ones)
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     from: Option<String>,
     #[command(flatten)]
@@ -74,7 +74,7 @@ fn text(drops: &Drops, samples_only: bool) -> String {
         text.push('\n');
         for count in drops.reasons.iter().take(3) {
             let help = verdict(&count.verdict).map_or("", Verdict::help);
-            text.push_str(&format!("{}: {help}\n", count.verdict));
+            text.push_str(&print::wrapped(&format!("{}: ", count.verdict), help));
         }
     }
     if !drops.last.is_empty() {

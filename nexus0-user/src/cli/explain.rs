@@ -16,10 +16,10 @@ const LIMIT: u64 = 64 * 1024;
 /// Options of `explain`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// A whole Ethernet frame in hexadecimal digits, or `-` to read them from standard input
+    /// A whole Ethernet frame in hexadecimal; `-` reads standard input
     #[arg(value_name = "HEX")]
     frame: String,
-    /// UDP port of the mesh, where no node runs
+    /// The mesh port, if no node runs
     #[arg(long, env = "NX0_PORT", default_value_t = PORT)]
     port: u16,
     #[command(flatten)]
@@ -69,11 +69,12 @@ fn text_of(explanation: &Explanation) -> String {
             step.found.clone(),
         ]);
     }
-    format!(
-        "{}\n{}: {}\n(judged against {})\n",
-        print::table(&rows),
-        explanation.verdict,
-        explanation.help,
-        explanation.against
-    )
+    let mut text = print::table(&rows);
+    text.push('\n');
+    text.push_str(&print::wrapped(
+        &format!("{}: ", explanation.verdict),
+        &explanation.help,
+    ));
+    text.push_str(&print::wrapped("judged against ", &explanation.against));
+    text
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use anyhow::anyhow;
+
 use crate::api::ClientError;
 use crate::store::StoreError;
 
@@ -52,7 +54,7 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::NotRunning(_) => Self::NotRunning(error.to_string()),
             ClientError::Permission(_) => Self::Permission(error.to_string()),
-            other => Self::Other(other.into()),
+            other => Self::Other(anyhow!(other.to_string())),
         }
     }
 }
@@ -62,7 +64,7 @@ impl From<StoreError> for Failure {
         if error.is_permission() {
             Self::Permission(error.to_string())
         } else {
-            Self::Other(error.into())
+            Self::Other(anyhow!(error.to_string()))
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::store::load_or_create_identity;
 /// Options of `identity`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Folder of the node's files
+    /// The node's files
     #[arg(long, value_name = "DIR", env = "NX0_STATE_DIR", default_value = STATE_DIR)]
     dir: PathBuf,
     /// Print JSON with a schema number

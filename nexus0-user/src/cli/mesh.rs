@@ -29,7 +29,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Init {
-    /// Folder for the root's files
+    /// The root's files
     #[arg(long, value_name = "DIR", env = "NX0_STATE_DIR", default_value = STATE_DIR)]
     dir: PathBuf,
     /// Print JSON with a schema number
@@ -39,10 +39,10 @@ struct Init {
 
 #[derive(clap::Args)]
 struct Grants {
-    /// Folder of the root's files
+    /// The root's files
     #[arg(long, value_name = "DIR", env = "NX0_STATE_DIR", default_value = STATE_DIR)]
     dir: PathBuf,
-    /// The node's public key, as its `nexus0 identity` prints it
+    /// The node's public key, as `nexus0 identity` prints it
     #[arg(long, value_name = "HEX", value_parser = public_key, required_unless_present = "identity")]
     key: Option<[u8; 32]>,
     /// The node's identity file, if it is on this machine
@@ -89,9 +89,7 @@ fn init(args: &Init) -> Result<(), Failure> {
             "dir": args.dir,
         }));
     } else {
-        print::data(&format!(
-            "mesh id          {mesh_id}\nroot public key  {public_key}"
-        ));
+        print::data(&format!("mesh id   {mesh_id}\nroot key  {public_key}"));
     }
     Ok(())
 }

@@ -16,10 +16,10 @@ pub(super) const STATE_DIR: &str = "/var/lib/nexus0";
 /// Which running node is meant.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Place {
-    /// Interface of the node; may be left out while one node runs
+    /// The node; may be left out while one runs
     #[arg(long, value_name = "IF", env = "NX0_IFACE")]
     pub(super) iface: Option<String>,
-    /// Folder of the control sockets
+    /// Control sockets
     #[arg(long, value_name = "DIR", env = "NX0_RUN_DIR", default_value = RUN_DIR)]
     pub(super) run_dir: PathBuf,
 }

@@ -52,6 +52,25 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Words in lines of at most 80 columns; the first line after `first`, the others as far in.
+pub(crate) fn wrapped(first: &str, words: &str) -> String {
+    let margin = " ".repeat(first.chars().count());
+    let mut text = String::new();
+    let mut line = first.to_owned();
+    for word in words.split_whitespace() {
+        let used = line.chars().count();
+        if used > margin.len() && used + 1 + word.chars().count() > 80 {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line.clone_from(&margin);
+        } else if used > margin.len() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    text + line.trim_end() + "\n"
+}
+
 /// A row of a [`table`].
 pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
@@ -111,6 +130,17 @@ mod tests {
         assert_eq!(span_ms(12_440), "12.4 s");
         assert_eq!(span_ms(200_000), "3 min 20 s");
         assert_eq!(span_ms(86_400_000), "1 d 0 h");
+    }
+
+    #[test]
+    fn words_are_wrapped_under_their_beginning() {
+        let words = ["seven77"; 12].join(" ");
+        let text = wrapped("  ! ", &words);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("  ! seven77 ") && lines[0].len() <= 80);
+        assert!(lines[1].starts_with("    seven77"));
+        assert_eq!(wrapped("a: ", "b"), "a: b\n");
     }
 
     #[test]

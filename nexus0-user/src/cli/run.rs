@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 use nexus0_common::wire::PORT;
 use nexus0_core::grant::Grant;
@@ -26,35 +27,40 @@ pub(super) struct Args {
     /// Interface
     #[arg(long, value_name = "IF", env = "NX0_IFACE", value_parser = interface_name)]
     iface: String,
-    /// Folder for control socket and pins
+    /// Sockets and pins
     #[arg(long, value_name = "DIR", env = "NX0_RUN_DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
-    /// Folder of identity and grant
+    /// Identity and grant
     #[arg(long, value_name = "DIR", env = "NX0_STATE_DIR", default_value = STATE_DIR)]
     state_dir: PathBuf,
     /// The grant [default: grant.json in the state folder]
     #[arg(long, value_name = "FILE")]
     grant: Option<PathBuf>,
-    /// The mesh root's public key, if the grant's own word for it is not enough
+    /// The mesh root's public key [default: what the grant file says]
     #[arg(long, value_name = "FILE|HEX")]
     mesh_root: Option<String>,
     /// UDP port of the mesh
     #[arg(long, env = "NX0_PORT", default_value_t = PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// Time between pulses, used where this node starts a mesh [default: 5s]
+    /// Time between pulses, if this node starts the mesh [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pulse: Option<Duration>,
-    /// Life of an epoch key, used where this node starts a mesh [default: 60s]
+    /// Life of a key, if this node starts the mesh [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     epoch: Option<Duration>,
-    /// Where the filter runs: in the driver, or after it
-    #[arg(long, value_enum, default_value = "native")]
+    /// native: in the driver; generic: after it, slower
+    #[arg(
+        long,
+        value_enum,
+        default_value = "native",
+        hide_possible_values = true
+    )]
     xdp_mode: Mode,
     /// Count, but refuse nothing
     #[arg(long)]
     observe: bool,
-    /// How events are written to standard error
-    #[arg(long, value_enum, default_value = "text")]
+    /// text or json, on standard error
+    #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
     log_format: LogFormat,
 }
 
@@ -203,7 +209,7 @@ fn warn_about_environment(grant: &Grant) {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let text = error.to_string();
+        let text = shorten(error.to_string());
         match error {
             RunError::Config(
                 ConfigError::Pulse(_) | ConfigError::Epoch { .. } | ConfigError::Wire { .. },
@@ -215,7 +221,20 @@ impl From<RunError> for Failure {
             {
                 Self::Permission(format!("{text}: run as root"))
             }
-            other => Self::Other(other.into()),
+            _ => Self::Other(anyhow!(text)),
         }
     }
+}
+
+/// The verifier can say a megabyte; its first and last words tell what is wrong.
+fn shorten(text: String) -> String {
+    const HEAD: usize = 300;
+    const TAIL: usize = 1200;
+    if text.len() <= HEAD + TAIL {
+        return text;
+    }
+    let head: String = text.chars().take(HEAD).collect();
+    let skip = text.chars().count().saturating_sub(TAIL);
+    let tail: String = text.chars().skip(skip).collect();
+    format!("{head}\n[..]\n{tail}")
 }

@@ -81,7 +81,7 @@ fn text(status: &Status) -> String {
         role(status.role)
     );
     for warning in &status.warnings {
-        let _ = writeln!(text, "  ! {warning}");
+        text.push_str(&print::wrapped("  ! ", warning));
     }
     let _ = writeln!(text);
     let rows: Vec<_> = facts(status)
