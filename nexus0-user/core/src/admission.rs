@@ -30,7 +30,11 @@ pub(crate) struct Admitted<'a> {
 
 impl<'a> Admitted<'a> {
     pub(crate) fn body(&self) -> &'a [u8] {
-        let signature = if self.header.frame_type.signed() { SIGNATURE_LEN } else { 0 };
+        let signature = if self.header.frame_type.signed() {
+            SIGNATURE_LEN
+        } else {
+            0
+        };
         let end = self.frame.len().saturating_sub(signature);
         self.frame.get(HEADER_LEN..end).unwrap_or_default()
     }
@@ -66,7 +70,12 @@ impl<'a> Shape<'a> {
     }
 
     fn pre_tag_matches(&self, key: &Material, source: &[u8; 16], destination: &[u8; 16]) -> bool {
-        let Header { class, sender, sequence, .. } = &self.header;
+        let Header {
+            class,
+            sender,
+            sequence,
+            ..
+        } = &self.header;
         let expected = auth::pre_tag(
             &key.pre_tag,
             source,
@@ -105,7 +114,14 @@ impl Node {
             return None;
         }
         let (header, frame) = (shape.header, shape.frame);
-        let frame = Admitted { header, sender, source, destination, frame, chain: None };
+        let frame = Admitted {
+            header,
+            sender,
+            source,
+            destination,
+            frame,
+            chain: None,
+        };
         match header.frame_type.slot() {
             Slot::Door => self.admit_stranger(&shape, frame),
             Slot::Epoch => self.admit_member(now, &shape, frame),
@@ -136,13 +152,20 @@ impl Node {
         if !passes {
             return None;
         }
-        let frame = Admitted { chain: Some(key.chain), ..frame };
+        let frame = Admitted {
+            chain: Some(key.chain),
+            ..frame
+        };
         if frame.header.frame_type.signed() {
             let public_key = *member.grant.public_key();
             self.check_signature(&frame, &public_key)?;
-            let (sender, key_id, sequence) =
-                (frame.sender, frame.key_id(), frame.header.sequence);
-            self.op(MapOp::CommitSigned { sender, key_id, sequence, now });
+            let (sender, key_id, sequence) = (frame.sender, frame.key_id(), frame.header.sequence);
+            self.op(MapOp::CommitSigned {
+                sender,
+                key_id,
+                sequence,
+                now,
+            });
         }
         self.keys.find_mut(frame.key_id())?.commit(&frame.header);
         self.note(now, &frame);
@@ -157,8 +180,7 @@ impl Node {
     ) -> Option<()> {
         let (signed, signature) = frame.frame.split_last_chunk::<SIGNATURE_LEN>()?;
         let chain = frame.chain.unwrap_or_default();
-        let message =
-            signed_message(self.mesh, chain, &frame.source, &frame.destination, signed);
+        let message = signed_message(self.mesh, chain, &frame.source, &frame.destination, signed);
         if !verify_strict(public_key, &message, signature) {
             self.counters.signature_failures += 1;
             return None;

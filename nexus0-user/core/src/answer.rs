@@ -3,7 +3,9 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use nexus0_common::wire::{ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry, GROUP, Hold, Request};
+use nexus0_common::wire::{
+    ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry, GROUP, Hold, Request,
+};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::admission::Admitted;
@@ -76,7 +78,8 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn sweep(&mut self, now: Time, rhythm: Rhythm) {
         self.answered.retain(|_, row| now.since(row.at) < PER_NODE);
-        self.overheard.retain(|_, row| now.since(row.at) < rhythm.pulse.max(PER_NODE));
+        self.overheard
+            .retain(|_, row| now.since(row.at) < rhythm.pulse.max(PER_NODE));
     }
 }
 
@@ -100,7 +103,11 @@ impl Node {
             let row = row.clone();
             return (row.request == request).then(|| self.repeat_answer(now, &row))?;
         }
-        if self.desk.queue.iter().any(|other| other.node == frame.sender)
+        if self
+            .desk
+            .queue
+            .iter()
+            .any(|other| other.node == frame.sender)
             || self.desk.queue.len() >= MAX_ROWS
             || self.desk.answered.len() >= MAX_ROWS
             || !(body.lowest..=body.highest).contains(&nexus0_common::wire::VERSION)
@@ -112,8 +119,15 @@ impl Node {
         self.counters.requests_verified += 1;
         self.admit_applicant(now, grant, body.agreement)?;
         let (node, ephemeral) = (frame.sender, body.ephemeral);
-        self.desk.queue.push(Applicant { node, request, ephemeral });
-        let rested = self.desk.last_batch.is_none_or(|at| now.since(at) >= GATHER);
+        self.desk.queue.push(Applicant {
+            node,
+            request,
+            ephemeral,
+        });
+        let rested = self
+            .desk
+            .last_batch
+            .is_none_or(|at| now.since(at) >= GATHER);
         if rested {
             self.answer_batch(now);
         } else {
@@ -126,15 +140,19 @@ impl Node {
     fn admit_applicant(&mut self, now: Time, grant: Grant, agreement: [u8; 32]) -> Option<()> {
         let id = grant.node_id();
         let until = now + self.rhythm.pulses(3, 1);
-        let pending =
-            self.roster.iter().filter(|(_, member)| member.pending_until.is_some()).count();
+        let pending = self
+            .roster
+            .iter()
+            .filter(|(_, member)| member.pending_until.is_some())
+            .count();
         if self.roster.get(id).is_none() && pending >= MAX_ROWS {
             return None;
         }
         let known = self.roster.succession().contains(&id);
-        let same = self.roster.get(id).is_some_and(|member| {
-            member.grant == grant && member.agreement == Some(agreement)
-        });
+        let same = self
+            .roster
+            .get(id)
+            .is_some_and(|member| member.grant == grant && member.agreement == Some(agreement));
         self.learn(now, grant, Some(agreement));
         if known && !same {
             self.announce_newcomer(now, id);
@@ -154,14 +172,22 @@ impl Node {
     }
 
     fn answer(&mut self, now: Time, applicants: &[Applicant]) -> Option<()> {
-        let lineage = self.lineage.as_ref().filter(|lineage| lineage.anchor == self.id)?;
+        let lineage = self
+            .lineage
+            .as_ref()
+            .filter(|lineage| lineage.anchor == self.id)?;
         let (chain, number) = (lineage.chain, self.keys.current(lineage.chain, now)?.number);
         let has_next = self.keys.next(chain, now).is_some();
         let secret = StaticSecret::from(self.random::<32>());
         let ephemeral = PublicKey::from(&secret).to_bytes();
         let context = answer_context(chain.0, number);
         let mut entries = Vec::with_capacity(applicants.len());
-        for Applicant { node, request, ephemeral: joiner_key } in applicants.iter().cloned() {
+        for Applicant {
+            node,
+            request,
+            ephemeral: joiner_key,
+        } in applicants.iter().cloned()
+        {
             let names = JoinBox {
                 mesh: self.mesh,
                 request,
@@ -170,10 +196,26 @@ impl Node {
                 anchor_key: ephemeral,
                 joiner_key,
             };
-            let Some(welcome) = self.welcome(now, node) else { continue };
-            let Some(sealed) = names.seal(&secret, &welcome, &context) else { continue };
-            let entry = AnswerEntry { request: request.0, joiner: node.0, sealed }.bytes();
-            let row = Answered { at: now, request, ephemeral, number, has_next, entry };
+            let Some(welcome) = self.welcome(now, node) else {
+                continue;
+            };
+            let Some(sealed) = names.seal(&secret, &welcome, &context) else {
+                continue;
+            };
+            let entry = AnswerEntry {
+                request: request.0,
+                joiner: node.0,
+                sealed,
+            }
+            .bytes();
+            let row = Answered {
+                at: now,
+                request,
+                ephemeral,
+                number,
+                has_next,
+                entry,
+            };
             self.desk.answered.insert(node, row);
             self.counters.answers_computed += 1;
             entries.push(entry);
@@ -183,10 +225,16 @@ impl Node {
 
     fn welcome(&self, now: Time, joiner: NodeId) -> Option<Welcome> {
         let chain = self.lineage.as_ref()?.chain;
-        let seen = self.roster.get(joiner).map_or(0, |member| member.highest_sequence);
+        let seen = self
+            .roster
+            .get(joiner)
+            .map_or(0, |member| member.highest_sequence);
         Some(Welcome {
             current: self.keys.current(chain, now)?.material.secret.clone(),
-            next: self.keys.next(chain, now).map(|key| key.material.secret.clone()),
+            next: self
+                .keys
+                .next(chain, now)
+                .map(|key| key.material.secret.clone()),
             floor: seen.saturating_add(FLOOR_STEP),
         })
     }
@@ -235,11 +283,21 @@ impl Node {
             return self.question_anchor(now, frame, &body);
         }
         let request = request_id(frame.sender, &body.nonce, &body.ephemeral);
-        if !self.desk.overheard.contains_key(&frame.sender) && self.desk.overheard.len() >= MAX_ROWS {
+        if !self.desk.overheard.contains_key(&frame.sender) && self.desk.overheard.len() >= MAX_ROWS
+        {
             return None;
         }
-        let fresh = Overheard { at: now, request, times: 0, held: false };
-        let row = self.desk.overheard.entry(frame.sender).or_insert_with(|| fresh.clone());
+        let fresh = Overheard {
+            at: now,
+            request,
+            times: 0,
+            held: false,
+        };
+        let row = self
+            .desk
+            .overheard
+            .entry(frame.sender)
+            .or_insert_with(|| fresh.clone());
         if row.request != request {
             *row = fresh;
         }
@@ -253,7 +311,13 @@ impl Node {
         self.check_signature(frame, grant.public_key())?;
         self.desk.overheard.get_mut(&frame.sender)?.held = true;
         self.counters.holds_sent += 1;
-        self.send_door(frame.source, &Hold { request: request.0, grant: *self.grant.bytes() })
+        self.send_door(
+            frame.source,
+            &Hold {
+                request: request.0,
+                grant: *self.grant.bytes(),
+            },
+        )
     }
 
     /// A joiner under this anchor was heard under the epoch's key: it is a member now.

@@ -48,7 +48,8 @@ impl Candidate {
     }
 
     fn patience(&self, now: Time) -> bool {
-        self.waited_since.is_none_or(|since| now.since(since) < PATIENCE)
+        self.waited_since
+            .is_none_or(|since| now.since(since) < PATIENCE)
     }
 }
 
@@ -75,14 +76,27 @@ impl Node {
         if Rank::between(&grant) > Rank::between(&self.grant) {
             return None;
         }
-        let join = self.join.as_mut().filter(|join| join.candidates.len() < MAX_CANDIDATES)?;
-        let candidate = Candidate { grant, nonce: None, proved: None, waited_since: None };
+        let join = self
+            .join
+            .as_mut()
+            .filter(|join| join.candidates.len() < MAX_CANDIDATES)?;
+        let candidate = Candidate {
+            grant,
+            nonce: None,
+            proved: None,
+            waited_since: None,
+        };
         join.candidates.insert(sender, candidate);
         Some(())
     }
 
     /// A candidate's nonce came back.
-    pub(crate) fn prove_candidate(&mut self, now: Time, frame: &Admitted<'_>, reply: &DoorReply) -> Option<()> {
+    pub(crate) fn prove_candidate(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        reply: &DoorReply,
+    ) -> Option<()> {
         let candidate = self.join.as_ref()?.candidates.get(&frame.sender)?;
         if candidate.nonce != Some(reply.nonce) {
             return None;
@@ -105,7 +119,9 @@ impl Node {
 
     /// Starts a chain if no better-ranked candidate lives.
     pub(crate) fn judge_cold_start(&mut self, now: Time) {
-        let Some(join) = self.join.as_mut() else { return };
+        let Some(join) = self.join.as_mut() else {
+            return;
+        };
         let settled = join.started + SETTLING;
         let quiet = join.newest.map_or(settled, |newest| newest + QUIET);
         let earliest = settled.max(quiet).max(join.held.unwrap_or(settled));
@@ -113,7 +129,10 @@ impl Node {
             self.timers.set(Timer::Judge, earliest);
             return;
         }
-        let living = join.candidates.values_mut().filter(|other| other.lives(now) && other.patience(now));
+        let living = join
+            .candidates
+            .values_mut()
+            .filter(|other| other.lives(now) && other.patience(now));
         if let Some(best) = living.min_by_key(|other| Rank::between(&other.grant)) {
             best.waited_since.get_or_insert(now);
             self.timers.set(Timer::Judge, now + QUIET / 4);
@@ -123,7 +142,10 @@ impl Node {
     }
 
     fn start_chain(&mut self, now: Time) {
-        let elapsed = self.join.as_ref().map_or(Duration::ZERO, |join| now.since(join.started));
+        let elapsed = self
+            .join
+            .as_ref()
+            .map_or(Duration::ZERO, |join| now.since(join.started));
         self.end_join();
         self.leave_lineage(now, None);
         let material = self.fresh_material();
@@ -161,7 +183,13 @@ impl Node {
         };
         let grant = self.strangers_grant(&probe.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
-        self.send_door(frame.source, &DoorReply { nonce: probe.nonce, state })
+        self.send_door(
+            frame.source,
+            &DoorReply {
+                nonce: probe.nonce,
+                state,
+            },
+        )
     }
 
     /// A nonce came back: from a candidate, from the anchor that asked to join, or from another chain's.

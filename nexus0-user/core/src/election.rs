@@ -46,7 +46,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn rank((ego, seniority, id): (u8, u32, u8)) -> Rank {
-        Rank { ego: Reverse(ego), seniority, id_hash: Reverse(IdHash([id; 32])) }
+        Rank {
+            ego: Reverse(ego),
+            seniority,
+            id_hash: Reverse(IdHash([id; 32])),
+        }
     }
 
     #[test]

@@ -40,8 +40,10 @@ impl Rhythm {
 
     /// From the wire; `None` outside of what a node may be configured to.
     pub(crate) fn from_wire(pulse: u32, epoch: u32) -> Option<Self> {
-        let (pulse, epoch) =
-            (Duration::from_millis(pulse.into()), Duration::from_millis(epoch.into()));
+        let (pulse, epoch) = (
+            Duration::from_millis(pulse.into()),
+            Duration::from_millis(epoch.into()),
+        );
         let fits = crate::node::PULSE.contains(&pulse)
             && epoch >= pulse.saturating_mul(crate::node::LEAST_PULSES);
         fits.then_some(Self { pulse, epoch })
@@ -101,18 +103,29 @@ impl EpochKey {
 
     /// Whether a frame with this header was not seen before and is not too old.
     pub(crate) fn fresh(&self, header: &Header) -> bool {
-        let Some(position) = replay::position(header.sequence) else { return false };
+        let Some(position) = replay::position(header.sequence) else {
+            return false;
+        };
         let Some(windows) = self.windows.get(&NodeId(header.sender)) else {
             return self.windows.len() < MAX_SENDERS;
         };
-        let word = windows.of(header).get(position.word).copied().unwrap_or(u64::MAX);
+        let word = windows
+            .of(header)
+            .get(position.word)
+            .copied()
+            .unwrap_or(u64::MAX);
         position.mark(word).is_some()
     }
 
     /// Uses up a frame's sequence.
     pub(crate) fn commit(&mut self, header: &Header) {
-        let windows = self.windows.entry(NodeId(header.sender)).or_insert_with(Windows::new);
-        let Some(position) = replay::position(header.sequence) else { return };
+        let windows = self
+            .windows
+            .entry(NodeId(header.sender))
+            .or_insert_with(Windows::new);
+        let Some(position) = replay::position(header.sequence) else {
+            return;
+        };
         if let Some(word) = windows.of_mut(header).get_mut(position.word)
             && let Some(marked) = position.mark(*word)
         {
@@ -135,7 +148,11 @@ impl EpochKey {
 impl Windows {
     fn new() -> Self {
         let empty = [0; WINDOW_WORDS];
-        Self { multicast: empty, unicast: empty, signed: empty }
+        Self {
+            multicast: empty,
+            unicast: empty,
+            signed: empty,
+        }
     }
 
     fn of(&self, header: &Header) -> &Window {
@@ -177,13 +194,18 @@ impl KeyRing {
 
     /// The key a chain's members send under.
     pub(crate) fn current(&self, chain: ChainId, now: Time) -> Option<&EpochKey> {
-        let of_chain = self.0.iter().filter(|key| key.chain == chain && key.activation <= now);
+        let of_chain = self
+            .0
+            .iter()
+            .filter(|key| key.chain == chain && key.activation <= now);
         of_chain.max_by_key(|key| key.number)
     }
 
     /// A chain's announced key.
     pub(crate) fn next(&self, chain: ChainId, now: Time) -> Option<&EpochKey> {
-        self.0.iter().find(|key| key.chain == chain && key.activation > now)
+        self.0
+            .iter()
+            .find(|key| key.chain == chain && key.activation > now)
     }
 
     /// Takes a key in, or its new times if it is held already.
@@ -202,7 +224,11 @@ impl KeyRing {
     }
 
     fn evict(&mut self, ops: &mut Vec<MapOp>) {
-        let first = self.0.iter().min_by_key(|key| key.not_after).map(|key| key.material.id);
+        let first = self
+            .0
+            .iter()
+            .min_by_key(|key| key.not_after)
+            .map(|key| key.material.id);
         if let Some(key_id) = first {
             self.0.retain(|key| key.material.id != key_id);
             ops.push(MapOp::RemoveKey { key_id });
@@ -210,11 +236,23 @@ impl KeyRing {
     }
 
     /// Brings the ends of all keys of a chain older than `number` forward to `end`.
-    pub(crate) fn end_before(&mut self, chain: ChainId, number: u64, end: Time, ops: &mut Vec<MapOp>) {
-        let older = self.0.iter_mut().filter(|key| key.chain == chain && key.number < number);
+    pub(crate) fn end_before(
+        &mut self,
+        chain: ChainId,
+        number: u64,
+        end: Time,
+        ops: &mut Vec<MapOp>,
+    ) {
+        let older = self
+            .0
+            .iter_mut()
+            .filter(|key| key.chain == chain && key.number < number);
         for key in older.filter(|key| key.not_after > end) {
             key.not_after = end;
-            ops.push(MapOp::SetKeyEnd { key_id: key.material.id, not_after: end });
+            ops.push(MapOp::SetKeyEnd {
+                key_id: key.material.id,
+                not_after: end,
+            });
         }
     }
 
@@ -223,20 +261,27 @@ impl KeyRing {
         for key in self.0.iter_mut().filter(|key| key.chain == chain) {
             let not_after = key.activation + part(rhythm.epoch, 3, 2);
             key.not_after = not_after;
-            ops.push(MapOp::SetKeyEnd { key_id: key.material.id, not_after });
+            ops.push(MapOp::SetKeyEnd {
+                key_id: key.material.id,
+                not_after,
+            });
         }
     }
 
     /// Wipes keys whose time is over.
     pub(crate) fn sweep(&mut self, now: Time, ops: &mut Vec<MapOp>) {
         let over = self.0.iter().filter(|key| key.not_after <= now);
-        ops.extend(over.map(|key| MapOp::RemoveKey { key_id: key.material.id }));
+        ops.extend(over.map(|key| MapOp::RemoveKey {
+            key_id: key.material.id,
+        }));
         self.0.retain(|key| key.not_after > now);
     }
 
     /// Wipes all keys.
     pub(crate) fn clear(&mut self, ops: &mut Vec<MapOp>) {
-        ops.extend(self.0.iter().map(|key| MapOp::RemoveKey { key_id: key.material.id }));
+        ops.extend(self.0.iter().map(|key| MapOp::RemoveKey {
+            key_id: key.material.id,
+        }));
         self.0.clear();
     }
 }

@@ -14,7 +14,10 @@ pub(crate) struct Fence(VecDeque<(ChainId, u64)>);
 impl Fence {
     /// The highest number accepted of a chain.
     pub(crate) fn number(&self, chain: ChainId) -> u64 {
-        self.0.iter().find(|(other, _)| *other == chain).map_or(0, |(_, number)| *number)
+        self.0
+            .iter()
+            .find(|(other, _)| *other == chain)
+            .map_or(0, |(_, number)| *number)
     }
 
     /// Raises a chain's number.

@@ -159,7 +159,10 @@ impl<M: Maps> Filter<M> {
     }
 
     fn adopt_peers(&mut self, found: &[([u8; 8], u32)]) {
-        self.peers = found.iter().map(|(id, slot)| (NodeId(*id), *slot)).collect();
+        self.peers = found
+            .iter()
+            .map(|(id, slot)| (NodeId(*id), *slot))
+            .collect();
         self.orphans = self.peers.keys().copied().collect();
     }
 
@@ -180,7 +183,14 @@ impl<M: Maps> Filter<M> {
     /// Carries out one change.
     pub fn apply(&mut self, op: &MapOp, _now: Time) -> Result<(), M::Error> {
         match op {
-            MapOp::InstallKey { key_id, pre_tag, inner, outer, not_before, not_after } => {
+            MapOp::InstallKey {
+                key_id,
+                pre_tag,
+                inner,
+                outer,
+                not_before,
+                not_after,
+            } => {
                 let key = KeySlot {
                     not_before: not_before.0,
                     not_after: not_after.0,
@@ -201,9 +211,12 @@ impl<M: Maps> Filter<M> {
             },
             MapOp::InstallPeer(id) => self.install_peer(*id),
             MapOp::RemovePeer(id) => self.remove_peer(*id),
-            MapOp::CommitSigned { sender, key_id, sequence, now } => {
-                self.commit_signed(*sender, *key_id, *sequence, *now)
-            }
+            MapOp::CommitSigned {
+                sender,
+                key_id,
+                sequence,
+                now,
+            } => self.commit_signed(*sender, *key_id, *sequence, *now),
             MapOp::Joining(joining) => {
                 let others = self.config.flags & !flags::JOINING;
                 self.config.flags = others | if *joining { flags::JOINING } else { 0 };
@@ -255,7 +268,10 @@ impl<M: Maps> Filter<M> {
     fn install_key(&mut self, key_id: KeyId, key: KeySlot) -> Result<(), M::Error> {
         if self.slot_of(key_id).is_some() {
             return self.change_key(key_id, |held| {
-                *held = KeySlot { generation: held.generation, ..key };
+                *held = KeySlot {
+                    generation: held.generation,
+                    ..key
+                };
             });
         }
         let generation = match self.free_generation() {
@@ -273,7 +289,9 @@ impl<M: Maps> Filter<M> {
 
     fn live(&self) -> impl Iterator<Item = (usize, &KeySlot)> {
         let slots = self.keys.ids.iter().zip(&self.keys.slots).enumerate();
-        slots.filter(|(slot, (id, _))| *slot != DOOR_SLOT && **id != 0).map(|(slot, (_, key))| (slot, key))
+        slots
+            .filter(|(slot, (id, _))| *slot != DOOR_SLOT && **id != 0)
+            .map(|(slot, (_, key))| (slot, key))
     }
 
     fn free_generation(&self) -> Option<u32> {
@@ -294,19 +312,32 @@ impl<M: Maps> Filter<M> {
     fn free_slot(&self) -> Option<usize> {
         let slots = self.keys.ids.iter().zip(&self.rested).enumerate();
         let free = slots.filter(|(slot, (id, _))| *slot != DOOR_SLOT && **id == 0);
-        free.min_by_key(|(slot, (_, rested))| (**rested, *slot)).map(|(slot, _)| slot)
+        free.min_by_key(|(slot, (_, rested))| (**rested, *slot))
+            .map(|(slot, _)| slot)
     }
 
     fn slot_of(&self, key_id: KeyId) -> Option<usize> {
         let id = key_id.slot_id();
-        let slot = self.keys.ids.iter().position(|held| *held == id && id != 0)?;
+        let slot = self
+            .keys
+            .ids
+            .iter()
+            .position(|held| *held == id && id != 0)?;
         (slot != DOOR_SLOT).then_some(slot)
     }
 
     /// Times change in place: each is one aligned word, and the rest of the key stays what it was.
-    fn change_key(&mut self, key_id: KeyId, change: impl FnOnce(&mut KeySlot)) -> Result<(), M::Error> {
-        let Some(slot) = self.slot_of(key_id) else { return Ok(()) };
-        let Some(mut key) = self.keys.slots.get(slot).copied() else { return Ok(()) };
+    fn change_key(
+        &mut self,
+        key_id: KeyId,
+        change: impl FnOnce(&mut KeySlot),
+    ) -> Result<(), M::Error> {
+        let Some(slot) = self.slot_of(key_id) else {
+            return Ok(());
+        };
+        let Some(mut key) = self.keys.slots.get(slot).copied() else {
+            return Ok(());
+        };
         change(&mut key);
         self.write_slot(slot, key)
     }
@@ -340,10 +371,14 @@ impl<M: Maps> Filter<M> {
             return Ok(());
         }
         if self.peers.len() >= MAX_PEERS {
-            let Some(orphan) = self.orphans.pop() else { return Ok(()) };
+            let Some(orphan) = self.orphans.pop() else {
+                return Ok(());
+            };
             self.remove_peer(orphan)?;
         }
-        let Some(slot) = self.free_peer_slot() else { return Ok(()) };
+        let Some(slot) = self.free_peer_slot() else {
+            return Ok(());
+        };
         self.maps.clear_peer(slot)?;
         self.maps.write_peer(id.0, slot)?;
         self.peers.insert(id, slot);
@@ -368,16 +403,30 @@ impl<M: Maps> Filter<M> {
         }
     }
 
-    fn commit_signed(&mut self, sender: NodeId, key_id: KeyId, sequence: u64, now: Time) -> Result<(), M::Error> {
-        let Some(peer) = self.peers.get(&sender).copied() else { return Ok(()) };
-        let Some(key) = self.slot_of(key_id).and_then(|slot| self.keys.slots.get(slot)) else {
+    fn commit_signed(
+        &mut self,
+        sender: NodeId,
+        key_id: KeyId,
+        sequence: u64,
+        now: Time,
+    ) -> Result<(), M::Error> {
+        let Some(peer) = self.peers.get(&sender).copied() else {
             return Ok(());
         };
-        let Some(position) = replay::position(sequence) else { return Ok(()) };
+        let Some(key) = self
+            .slot_of(key_id)
+            .and_then(|slot| self.keys.slots.get(slot))
+        else {
+            return Ok(());
+        };
+        let Some(position) = replay::position(sequence) else {
+            return Ok(());
+        };
         let generation = key.generation as usize;
         let word = self.maps.signed_word(peer, generation, position.word)?;
         if let Some(marked) = position.mark(word) {
-            self.maps.write_signed_word(peer, generation, position.word, marked)?;
+            self.maps
+                .write_signed_word(peer, generation, position.word, marked)?;
         }
         let arrival = self.maps.signed_arrival(peer)?;
         match rate::charge(arrival, now.0, &self.config.signed) {

@@ -116,8 +116,9 @@ pub struct Grant {
 impl Grant {
     /// Reads and verifies a grant of the mesh with this root.
     pub fn parse(bytes: &[u8], root: &[u8; 32]) -> Result<Self, GrantError> {
-        let all: &[u8; GRANT_LEN] =
-            bytes.try_into().map_err(|_| GrantError::Length(bytes.len()))?;
+        let all: &[u8; GRANT_LEN] = bytes
+            .try_into()
+            .map_err(|_| GrantError::Length(bytes.len()))?;
         let grant = Self::read(all).unwrap_or(Err(GrantError::Length(bytes.len())))?;
         let (signed, signature) = split(all).ok_or(GrantError::Length(bytes.len()))?;
         let mesh = MeshId::of(root);
@@ -132,7 +133,9 @@ impl Grant {
         let (name, rest) = rest.split_first_chunk::<NAME_LEN>()?;
         let (zone, rest) = rest.split_first_chunk::<NAME_LEN>()?;
         let ([kind, ego, serial @ ..], _) = rest.split_first_chunk::<6>()?;
-        Some(Self::check(bytes, public_key, name, zone, *kind, *ego, *serial))
+        Some(Self::check(
+            bytes, public_key, name, zone, *kind, *ego, *serial,
+        ))
     }
 
     fn check(
@@ -212,8 +215,19 @@ impl Grant {
 
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, zone, kind, ego, serial, .. } = self;
-        write!(f, "Grant({} {name}@{zone} {kind} ego {ego} serial {serial})", self.node_id())
+        let Self {
+            name,
+            zone,
+            kind,
+            ego,
+            serial,
+            ..
+        } = self;
+        write!(
+            f,
+            "Grant({} {name}@{zone} {kind} ego {ego} serial {serial})",
+            self.node_id()
+        )
     }
 }
 
@@ -281,7 +295,9 @@ impl fmt::Debug for MeshRoot {
 
 /// Whom a grant names, before anything about it is verified.
 pub(crate) fn peek_node_id(bytes: &[u8; GRANT_LEN]) -> Option<NodeId> {
-    bytes.first_chunk().map(|public_key| IdHash::of(public_key).node_id())
+    bytes
+        .first_chunk()
+        .map(|public_key| IdHash::of(public_key).node_id())
 }
 
 fn message(mesh: MeshId, signed: &[u8]) -> Vec<u8> {
@@ -289,21 +305,28 @@ fn message(mesh: MeshId, signed: &[u8]) -> Vec<u8> {
 }
 
 fn split(bytes: &[u8; GRANT_LEN]) -> Option<(&[u8], &[u8; 64])> {
-    bytes.split_last_chunk::<64>().filter(|(signed, _)| signed.len() == SIGNED_LEN)
+    bytes
+        .split_last_chunk::<64>()
+        .filter(|(signed, _)| signed.len() == SIGNED_LEN)
 }
 
 fn padded(what: &'static str, value: &str, least: usize) -> Result<[u8; NAME_LEN], GrantError> {
     let mut bytes = [0; NAME_LEN];
     let fits = (least..=NAME_LEN).contains(&value.len());
     let room = bytes.get_mut(..value.len()).filter(|_| fits);
-    let room = room.ok_or_else(|| GrantError::Text { what, value: value.into() })?;
+    let room = room.ok_or_else(|| GrantError::Text {
+        what,
+        value: value.into(),
+    })?;
     room.copy_from_slice(value.as_bytes());
     Ok(bytes)
 }
 
 fn text(what: &'static str, bytes: &[u8; NAME_LEN]) -> Result<String, GrantError> {
     let padding = bytes.iter().rev().take_while(|byte| **byte == 0).count();
-    let used = bytes.get(..NAME_LEN.saturating_sub(padding)).unwrap_or_default();
+    let used = bytes
+        .get(..NAME_LEN.saturating_sub(padding))
+        .unwrap_or_default();
     let text = core::str::from_utf8(used).map_err(|_| GrantError::Encoding(what))?;
     if text.chars().any(char::is_control) {
         return Err(GrantError::Encoding(what));
@@ -317,15 +340,28 @@ mod tests {
 
     fn request(name: &str, ego: u8) -> GrantRequest<'_> {
         let public_key = Identity::from_seeds(&[1; 32], &[2; 32]).public_key();
-        GrantRequest { public_key, name, zone: "shed", kind: Kind::Agent, ego, serial: 7 }
+        GrantRequest {
+            public_key,
+            name,
+            zone: "shed",
+            kind: Kind::Agent,
+            ego,
+            serial: 7,
+        }
     }
 
     #[test]
     fn a_grant_survives_the_round_trip() {
         let root = MeshRoot::from_seed(&[9; 32]);
         let grant = root.issue(&request("rake", 50)).unwrap();
-        assert_eq!(Grant::parse(grant.bytes(), &root.public_key()), Ok(grant.clone()));
-        assert_eq!((grant.name(), grant.zone(), grant.ego()), ("rake", "shed", 50));
+        assert_eq!(
+            Grant::parse(grant.bytes(), &root.public_key()),
+            Ok(grant.clone())
+        );
+        assert_eq!(
+            (grant.name(), grant.zone(), grant.ego()),
+            ("rake", "shed", 50)
+        );
     }
 
     #[test]
@@ -335,7 +371,10 @@ mod tests {
         for index in 0..GRANT_LEN {
             let mut bytes = *grant.bytes();
             bytes[index] ^= 1;
-            assert!(Grant::parse(&bytes, &root.public_key()).is_err(), "byte {index}");
+            assert!(
+                Grant::parse(&bytes, &root.public_key()).is_err(),
+                "byte {index}"
+            );
         }
     }
 
@@ -352,10 +391,21 @@ mod tests {
         let root = MeshRoot::from_seed(&[9; 32]);
         let ego = root.issue(&request("rake", 101)).unwrap_err().to_string();
         assert_eq!(ego, "ego is 101, allowed are 0 to 100");
-        let name = root.issue(&request("a name that is too long", 1)).unwrap_err().to_string();
-        assert!(name.ends_with("has 23 bytes, allowed are 1 to 16"), "{name}");
+        let name = root
+            .issue(&request("a name that is too long", 1))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            name.ends_with("has 23 bytes, allowed are 1 to 16"),
+            "{name}"
+        );
         assert!(root.issue(&request("", 1)).is_err());
         assert_eq!(Grant::parse(&[1], &[0; 32]), Err(GrantError::Length(1)));
-        assert!(Kind::from_name("king").unwrap_err().to_string().contains("rig-hub"));
+        assert!(
+            Kind::from_name("king")
+                .unwrap_err()
+                .to_string()
+                .contains("rig-hub")
+        );
     }
 }

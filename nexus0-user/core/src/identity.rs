@@ -82,7 +82,10 @@ mod tests {
         let again = Identity::from_seeds(&signing, &agreement);
         assert_eq!(again.node_id(), identity.node_id());
         assert_eq!(again.agreement_key(), identity.agreement_key());
-        assert_ne!(Identity::from_seeds(&[3; 32], &[2; 32]).node_id(), identity.node_id());
+        assert_ne!(
+            Identity::from_seeds(&[3; 32], &[2; 32]).node_id(),
+            identity.node_id()
+        );
     }
 
     #[test]

@@ -56,7 +56,12 @@ impl Join {
 
 /// Names a request.
 pub(crate) fn request_id(node: NodeId, nonce: &[u8; 16], ephemeral: &[u8; 32]) -> RequestId {
-    RequestId(first(&sha256(&[b"nexus0 v1 request", &node.0, nonce, ephemeral])))
+    RequestId(first(&sha256(&[
+        b"nexus0 v1 request",
+        &node.0,
+        nonce,
+        ephemeral,
+    ])))
 }
 
 /// An answer whose grant, signature and box verified.
@@ -73,7 +78,10 @@ impl Node {
     pub(crate) fn start_join(&mut self, now: Time) {
         let (nonce, ephemeral) = (self.random(), StaticSecret::from(self.random::<32>()));
         let public = PublicKey::from(&ephemeral).to_bytes();
-        let held = self.lineage.is_some().then(|| now + self.rhythm.pulses(4, 1));
+        let held = self
+            .lineage
+            .is_some()
+            .then(|| now + self.rhythm.pulses(4, 1));
         self.join = Some(Join {
             nonce,
             ephemeral,
@@ -94,11 +102,21 @@ impl Node {
     pub(crate) fn request(&mut self, now: Time) {
         let (lowest, highest) = (*self.config.wire.start(), *self.config.wire.end());
         let (agreement, grant) = (self.identity.agreement_key(), *self.grant.bytes());
-        let Some(join) = self.join.as_mut().filter(|join| join.taken.is_none()) else { return };
+        let Some(join) = self.join.as_mut().filter(|join| join.taken.is_none()) else {
+            return;
+        };
         let attempt = join.attempt;
         join.attempt = attempt.saturating_add(1);
         let (nonce, ephemeral) = (join.nonce, join.ephemeral_key());
-        let body = Request { nonce, ephemeral, agreement, grant, attempt, lowest, highest };
+        let body = Request {
+            nonce,
+            ephemeral,
+            agreement,
+            grant,
+            attempt,
+            lowest,
+            highest,
+        };
         self.counters.requests_sent += 1;
         self.send_door(GROUP, &body);
         let pause = match attempt {
@@ -115,7 +133,9 @@ impl Node {
         let answer = Answer::parse(frame.body())?;
         let request = self.join.as_ref()?.request;
         let entries = answer.entries.iter().filter_map(AnswerEntry::parse);
-        let entry = entries.filter(|entry| entry.joiner == self.id.0).find(|entry| entry.request == request.0)?;
+        let entry = entries
+            .filter(|entry| entry.joiner == self.id.0)
+            .find(|entry| entry.request == request.0)?;
         let grant = self.strangers_grant(&answer.grant, frame.sender)?;
         let rank = Rank::between(&grant);
         if self.join.as_ref()?.taken.is_some_and(|taken| taken <= rank) {
@@ -132,11 +152,25 @@ impl Node {
         self.timers.stop(Timer::Request);
         self.timers.stop(Timer::Judge);
         self.timers.set(Timer::Welcome, now + MOVE_UP);
-        self.enter(now, Accepted { answer, grant, welcome, rhythm, source: frame.source });
+        self.enter(
+            now,
+            Accepted {
+                answer,
+                grant,
+                welcome,
+                rhythm,
+                source: frame.source,
+            },
+        );
         Some(())
     }
 
-    fn open_box(&self, frame: &Admitted<'_>, answer: &Answer<'_>, entry: &AnswerEntry) -> Option<Welcome> {
+    fn open_box(
+        &self,
+        frame: &Admitted<'_>,
+        answer: &Answer<'_>,
+        entry: &AnswerEntry,
+    ) -> Option<Welcome> {
         let join = self.join.as_ref()?;
         let names = JoinBox {
             mesh: self.mesh,
@@ -146,21 +180,43 @@ impl Node {
             anchor_key: answer.ephemeral,
             joiner_key: join.ephemeral_key(),
         };
-        names.open(&join.ephemeral, &entry.sealed, &answer_context(answer.chain, answer.number))
+        names.open(
+            &join.ephemeral,
+            &entry.sealed,
+            &answer_context(answer.chain, answer.number),
+        )
     }
 
     /// Takes up the chain of an answer.
     fn enter(&mut self, now: Time, accepted: Accepted<'_>) {
-        let Accepted { answer, grant, welcome, rhythm, source } = accepted;
+        let Accepted {
+            answer,
+            grant,
+            welcome,
+            rhythm,
+            source,
+        } = accepted;
         let (chain, anchor, number) = (ChainId(answer.chain), grant.node_id(), answer.number);
         self.rhythm = rhythm;
         let remaining = Duration::from_millis(answer.remaining.into()).min(rhythm.epoch);
         let end = now + remaining;
         self.leave_lineage(now, Some(chain));
         let current = Material::derive(self.mesh, welcome.current);
-        self.install_key(EpochKey::new(current, chain, number, end - rhythm.epoch, rhythm));
+        self.install_key(EpochKey::new(
+            current,
+            chain,
+            number,
+            end - rhythm.epoch,
+            rhythm,
+        ));
         if let Some(next) = welcome.next {
-            self.take_next(now, Material::derive(self.mesh, next), number.saturating_add(1), end, chain);
+            self.take_next(
+                now,
+                Material::derive(self.mesh, next),
+                number.saturating_add(1),
+                end,
+                chain,
+            );
         }
         self.sequence = self.sequence.max(welcome.floor);
         self.learn(now, grant, None);
@@ -169,7 +225,10 @@ impl Node {
         }
         let mut lineage = Lineage::new(chain, anchor, number, now);
         lineage.roster = RosterDigest(answer.roster);
-        let elapsed = self.join.as_ref().map_or(Duration::ZERO, |join| now.since(join.started));
+        let elapsed = self
+            .join
+            .as_ref()
+            .map_or(Duration::ZERO, |join| now.since(join.started));
         self.event(Event::Joined { elapsed, anchor });
         self.follow(now, lineage, Reason::Answer);
         self.timers.set(Timer::Turn, end);
@@ -207,7 +266,9 @@ impl Node {
         {
             return Some(member.grant.clone());
         }
-        Grant::parse(bytes, &self.root).ok().filter(|grant| grant.node_id() == sender)
+        Grant::parse(bytes, &self.root)
+            .ok()
+            .filter(|grant| grant.node_id() == sender)
     }
 }
 

@@ -50,7 +50,9 @@ impl Node {
     }
 
     fn anchor_left(&mut self, now: Time, frame: &Admitted<'_>, reason: u8) -> Option<()> {
-        self.event(Event::AnchorLeft { anchor: frame.sender });
+        self.event(Event::AnchorLeft {
+            anchor: frame.sender,
+        });
         if reason == bye::LEAVING {
             return self.anchor_gone(now, Reason::Bye);
         }

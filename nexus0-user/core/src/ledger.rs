@@ -31,7 +31,12 @@ impl Ledger {
         if self.0.len() >= MAX_PAGES {
             self.0.pop_front();
         }
-        self.0.push_back(Page { key_id, number, sent: 0, accepted: BTreeMap::new() });
+        self.0.push_back(Page {
+            key_id,
+            number,
+            sent: 0,
+            accepted: BTreeMap::new(),
+        });
     }
 
     /// Counts a frame this node sent.
@@ -43,7 +48,9 @@ impl Ledger {
 
     /// Counts a frame this node accepted.
     pub(crate) fn accepted(&mut self, key_id: KeyId, sender: NodeId) {
-        let Some(page) = self.page(key_id) else { return };
+        let Some(page) = self.page(key_id) else {
+            return;
+        };
         if page.accepted.len() < MAX_SENDERS || page.accepted.contains_key(&sender) {
             let count = page.accepted.entry(sender).or_default();
             *count = count.saturating_add(1);
@@ -56,7 +63,11 @@ impl Ledger {
             key_id: page.key_id,
             number: page.number,
             sent: page.sent,
-            accepted: page.accepted.iter().map(|(id, count)| (*id, *count)).collect(),
+            accepted: page
+                .accepted
+                .iter()
+                .map(|(id, count)| (*id, *count))
+                .collect(),
         };
         self.0.iter().map(view).collect()
     }

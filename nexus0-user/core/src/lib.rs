@@ -4,7 +4,15 @@
 //! [`MapOp`](filter::MapOp)s into writes to the filter's maps. PROTOCOL.md says what both must do.
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
-#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "tests stop at surprises"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "tests stop at surprises"
+    )
+)]
 
 pub mod event;
 pub mod filter;

@@ -53,13 +53,18 @@ impl Node {
         }
         if let Some(member) = self.roster.remove(id) {
             self.op(MapOp::RemovePeer(id));
-            self.event(Event::PeerGone { id, name: member.grant.name().to_owned() });
+            self.event(Event::PeerGone {
+                id,
+                name: member.grant.name().to_owned(),
+            });
         }
     }
 
     /// Whether the whole roster is known.
     pub(crate) fn complete(&self) -> bool {
-        let Some(lineage) = &self.lineage else { return false };
+        let Some(lineage) = &self.lineage else {
+            return false;
+        };
         lineage.anchor == self.id || self.roster.digest() == Some(lineage.roster)
     }
 
@@ -137,8 +142,13 @@ impl Node {
                 self.timers.set_once(Timer::Pages, earliest);
             }
             what::NEXT_EPOCH => {
-                let rested = self.desk.last_announcement.is_none_or(|at| now.since(at) >= REPEAT);
-                self.keys.next(self.lineage.as_ref()?.chain, now).filter(|_| rested)?;
+                let rested = self
+                    .desk
+                    .last_announcement
+                    .is_none_or(|at| now.since(at) >= REPEAT);
+                self.keys
+                    .next(self.lineage.as_ref()?.chain, now)
+                    .filter(|_| rested)?;
                 self.send_announcement(now)?;
             }
             _ => {}
@@ -173,7 +183,17 @@ impl Node {
             .filter_map(|id| self.roster.entry(*id).map(|entry| entry.bytes()))
             .collect();
         for entries in entries.chunks(ROSTER_ENTRIES) {
-            self.send(&under, GROUP, &Roster { chain, number, roster, members, entries });
+            self.send(
+                &under,
+                GROUP,
+                &Roster {
+                    chain,
+                    number,
+                    roster,
+                    members,
+                    entries,
+                },
+            );
         }
         Some(())
     }
@@ -216,7 +236,8 @@ impl Node {
     fn take_draft(&mut self, members: u16) {
         let distinct: BTreeSet<NodeId> = self.draft.0.values().copied().collect();
         if self.draft.0.len() == usize::from(members) && distinct.len() == usize::from(members) {
-            self.roster.set_succession(self.draft.0.values().copied().collect());
+            self.roster
+                .set_succession(self.draft.0.values().copied().collect());
         }
     }
 
@@ -229,15 +250,20 @@ impl Node {
     /// Forgets joiners that were never heard, and at the anchor members that fell silent.
     pub(crate) fn sweep_members(&mut self, now: Time) {
         let over = |member: &Member| member.pending_until.is_some_and(|until| until <= now);
-        let gone: Vec<NodeId> =
-            self.roster.iter().filter(|(_, member)| over(member)).map(|(id, _)| id).collect();
+        let gone: Vec<NodeId> = self
+            .roster
+            .iter()
+            .filter(|(_, member)| over(member))
+            .map(|(id, _)| id)
+            .collect();
         gone.into_iter().for_each(|id| self.forget(id));
     }
 
     /// The anchor leaves out members not heard for twelve pulses.
     pub(crate) fn drop_silent(&mut self, now: Time) {
         let limit = self.rhythm.pulses(12, 1);
-        let silent = |member: &Member| now.since(member.last_heard.unwrap_or(member.known_since)) > limit;
+        let silent =
+            |member: &Member| now.since(member.last_heard.unwrap_or(member.known_since)) > limit;
         let gone: Vec<NodeId> = self
             .roster
             .iter()

@@ -55,7 +55,10 @@ impl Maps for MemoryMaps {
     fn signed_word(&self, slot: u32, generation: usize, word: usize) -> Result<u64, Infallible> {
         let row = self.signed_row(slot);
         let window = row.windows.get(generation);
-        Ok(window.and_then(|window| window.get(word)).copied().unwrap_or(0))
+        Ok(window
+            .and_then(|window| window.get(word))
+            .copied()
+            .unwrap_or(0))
     }
 
     fn write_signed_word(

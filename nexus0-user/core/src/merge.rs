@@ -24,7 +24,15 @@ impl Node {
         let lineage = self.lineage.as_ref()?;
         let (chain, number) = (lineage.chain.0, lineage.number);
         let grant = *self.grant.bytes();
-        self.send_door(GROUP, &Beacon { chain, number, revocation: 0, grant })
+        self.send_door(
+            GROUP,
+            &Beacon {
+                chain,
+                number,
+                revocation: 0,
+                grant,
+            },
+        )
     }
 
     /// Another chain's anchor shows itself. If it ranks above this one, a nonce decides.
@@ -41,7 +49,13 @@ impl Node {
         self.check_signature(frame, grant.public_key())?;
         let nonce = self.random();
         self.rival = Some(Rival { grant, nonce });
-        self.send_door(frame.source, &DoorProbe { nonce, grant: *self.grant.bytes() })
+        self.send_door(
+            frame.source,
+            &DoorProbe {
+                nonce,
+                grant: *self.grant.bytes(),
+            },
+        )
     }
 
     /// The other chain's anchor lives: this chain ends, its members follow by joining.
@@ -61,7 +75,9 @@ impl Node {
         if reply.state != state::ANCHOR {
             return Some(());
         }
-        self.event(Event::Merging { anchor: frame.sender });
+        self.event(Event::Merging {
+            anchor: frame.sender,
+        });
         self.send_bye(now, bye::OUTRANKED);
         self.leave_lineage(now, None);
         self.lineage = None;

@@ -78,7 +78,10 @@ impl NodeConfig {
             return Err(ConfigError::Pulse(self.pulse));
         }
         if self.epoch < least {
-            return Err(ConfigError::Epoch { epoch: self.epoch, least });
+            return Err(ConfigError::Epoch {
+                epoch: self.epoch,
+                least,
+            });
         }
         if !self.wire.contains(&nexus0_common::wire::VERSION) {
             let (lowest, highest) = (*self.wire.start(), *self.wire.end());
@@ -103,7 +106,10 @@ pub enum ConfigError {
         least: Duration,
     },
     /// A wire version this code does not speak.
-    #[error("wire versions {lowest} to {highest} do not include {}", nexus0_common::wire::VERSION)]
+    #[error(
+        "wire versions {lowest} to {highest} do not include {}",
+        nexus0_common::wire::VERSION
+    )]
     Wire {
         /// What was given.
         lowest: u8,
@@ -230,12 +236,19 @@ impl Node {
         }
         let mesh = MeshId::of(&root);
         let mut roster = Roster::default();
-        roster.insert(Member::new(grant.clone(), Some(identity.agreement_key()), now));
+        roster.insert(Member::new(
+            grant.clone(),
+            Some(identity.agreement_key()),
+            now,
+        ));
         Ok(Self {
             mesh,
             root,
             id,
-            rhythm: Rhythm { pulse: config.pulse, epoch: config.epoch },
+            rhythm: Rhythm {
+                pulse: config.pulse,
+                epoch: config.epoch,
+            },
             identity,
             grant,
             config,
@@ -274,7 +287,11 @@ impl Node {
         match input {
             Input::AddressReady(address) => self.address_ready(now, address),
             Input::AddressLost => self.address_lost(),
-            Input::Frame { source, destination, payload } => {
+            Input::Frame {
+                source,
+                destination,
+                payload,
+            } => {
                 self.counters.received += 1;
                 match self.admit(now, source, destination, payload) {
                     Some(frame) => self.dispatch(now, &frame),
@@ -287,11 +304,17 @@ impl Node {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.timers.next().is_some_and(|due| now.since(due) > self.rhythm.pulse) {
+        if self
+            .timers
+            .next()
+            .is_some_and(|due| now.since(due) > self.rhythm.pulse)
+        {
             self.stalled_until = now + self.rhythm.pulses(2, 1);
         }
         for _ in 0..MAX_TIMERS {
-            let Some(timer) = self.timers.due(now) else { return };
+            let Some(timer) = self.timers.due(now) else {
+                return;
+            };
             self.serve(now, timer);
         }
     }
@@ -375,7 +398,8 @@ impl Node {
 
     /// Forgets keys, answered joiners and members whose time is over.
     fn sweep(&mut self, now: Time) {
-        self.timers.set(Timer::Sweep, now + self.rhythm.pulses(1, 2));
+        self.timers
+            .set(Timer::Sweep, now + self.rhythm.pulses(1, 2));
         let mut ops = Vec::new();
         self.keys.sweep(now, &mut ops);
         self.ops(ops);
@@ -384,7 +408,9 @@ impl Node {
     }
 
     pub(crate) fn is_anchor(&self) -> bool {
-        self.lineage.as_ref().is_some_and(|lineage| lineage.anchor == self.id)
+        self.lineage
+            .as_ref()
+            .is_some_and(|lineage| lineage.anchor == self.id)
     }
 
     pub(crate) fn install_key(&mut self, key: EpochKey) {

@@ -34,10 +34,17 @@ pub(crate) struct Promotion {
 impl Node {
     /// Takes the anchor's place.
     pub(crate) fn promote(&mut self, now: Time) {
-        let Some(old) = self.lineage.clone() else { return };
-        let Some(under) = self.under_current(now) else { return };
+        let Some(old) = self.lineage.clone() else {
+            return;
+        };
+        let Some(under) = self.under_current(now) else {
+            return;
+        };
         let succession = self.roster.succession().to_vec();
-        let announced = self.keys.next(old.chain, now).map_or(old.number, |key| key.number);
+        let announced = self
+            .keys
+            .next(old.chain, now)
+            .map_or(old.number, |key| key.number);
         let number = announced.saturating_add(1);
         let (chain, material) = (ChainId(self.random()), self.fresh_material());
         self.counters.promotions += 1;
@@ -45,10 +52,16 @@ impl Node {
         let lineage = descendant(&old, chain, self.id, number, now);
         let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
         self.succeed(now, &old, lineage, material, reason);
-        self.promotion = Some(Promotion { under, old, succession, repeats: 0 });
+        self.promotion = Some(Promotion {
+            under,
+            old,
+            succession,
+            repeats: 0,
+        });
         self.send_promotion(now);
         self.reign(now);
-        self.timers.set(Timer::Repeat, now + Duration::from_millis(100));
+        self.timers
+            .set(Timer::Repeat, now + Duration::from_millis(100));
         if self.join.is_some() {
             self.end_join();
         }
@@ -76,20 +89,29 @@ impl Node {
     fn send_promotion(&mut self, now: Time) -> Option<()> {
         let promotion = self.promotion.as_ref()?;
         let (under, parent) = (promotion.under.clone(), promotion.old.chain);
-        let key = self.keys.current(self.lineage.as_ref()?.chain, now)?.clone();
+        let key = self
+            .keys
+            .current(self.lineage.as_ref()?.chain, now)?
+            .clone();
         let body = self.epoch_body(now, &under, &key, Some(parent), PROMOTION)?;
         self.send(&under, GROUP, &body).map(drop)
     }
 
     /// Once more, for those who missed it: after 100 and 300 ms and with three pulses.
     pub(crate) fn repeat_promotion(&mut self, now: Time) {
-        let Some(promotion) = self.promotion.as_mut() else { return };
+        let Some(promotion) = self.promotion.as_mut() else {
+            return;
+        };
         promotion.repeats = promotion.repeats.saturating_add(1);
         let repeats = promotion.repeats;
         if repeats > 2 + WITH_PULSES {
             return;
         }
-        let pause = if repeats == 1 { Duration::from_millis(200) } else { self.rhythm.pulse };
+        let pause = if repeats == 1 {
+            Duration::from_millis(200)
+        } else {
+            self.rhythm.pulse
+        };
         self.timers.set(Timer::Repeat, now + pause);
         self.send_promotion(now);
         self.send_anchor(now);
@@ -143,7 +165,10 @@ impl Node {
         if self.is_anchor() {
             self.send_bye(now, bye::STEPPED_BACK);
         }
-        let old = Lineage { number: held.parent_number, ..held.clone() };
+        let old = Lineage {
+            number: held.parent_number,
+            ..held.clone()
+        };
         let succession = self.roster.succession().to_vec();
         self.take_promotion(now, frame, body, &old, Reason::Outranked)?;
         let lineage = self.lineage.as_mut()?;
@@ -188,9 +213,20 @@ impl Node {
         self.objected = Some(chain);
         let last = self.lineage.as_ref()?.last_pulse?;
         let key = self.keys.find(frame.key_id())?;
-        let under = Under { material: key.material.clone(), chain: frame.chain };
+        let under = Under {
+            material: key.material.clone(),
+            chain: frame.chain,
+        };
         self.counters.still_here_sent += 1;
-        self.send(&under, frame.source, &StillHere { source: last.source, pulse: last.frame }).map(drop)
+        self.send(
+            &under,
+            frame.source,
+            &StillHere {
+                source: last.source,
+                pulse: last.frame,
+            },
+        )
+        .map(drop)
     }
 
     /// A member shows a pulse of the old anchor. If it is newer than the last one known here, the promotion
@@ -207,8 +243,7 @@ impl Node {
             return None;
         }
         let (signed, signature) = body.pulse.split_last_chunk::<SIGNATURE_LEN>()?;
-        let message =
-            signed_message(self.mesh, promotion.old.chain, &body.source, &GROUP, signed);
+        let message = signed_message(self.mesh, promotion.old.chain, &body.source, &GROUP, signed);
         let public_key = self.roster.get(promotion.old.anchor)?.grant.public_key();
         if !verify_strict(public_key, &message, signature) {
             self.counters.signature_failures += 1;
@@ -230,9 +265,16 @@ impl Node {
         self.ops(ops);
         self.roster.set_succession(promotion.succession);
         self.timers.stop(Timer::Repeat);
-        let old = Lineage { last_life: now, gone: None, ..promotion.old };
+        let old = Lineage {
+            last_life: now,
+            gone: None,
+            ..promotion.old
+        };
         let next = self.keys.next(old.chain, now).map(|key| key.activation);
-        let current = self.keys.current(old.chain, now).map(|key| key.activation + self.rhythm.epoch);
+        let current = self
+            .keys
+            .current(old.chain, now)
+            .map(|key| key.activation + self.rhythm.epoch);
         self.follow(now, old, Reason::SteppedBack);
         match next.or(current) {
             Some(at) => self.timers.set(Timer::Turn, at),

@@ -37,7 +37,12 @@ impl Node {
         let frame: [u8; PULSE_LEN] = *payload.first_chunk()?;
         let lineage = self.lineage.as_mut()?;
         let first = lineage.last_pulse.is_none();
-        lineage.last_pulse = Some(LastPulse { at: now, sequence, source, frame });
+        lineage.last_pulse = Some(LastPulse {
+            at: now,
+            sequence,
+            source,
+            frame,
+        });
         lineage.last_life = now;
         if first {
             self.first_pulse(now);
@@ -47,7 +52,10 @@ impl Node {
 
     fn pulse_body(&self, now: Time, status: u8) -> Option<Pulse> {
         let lineage = self.lineage.as_ref()?;
-        let next = self.keys.next(lineage.chain, now).map_or(KeyId::default(), |key| key.material.id);
+        let next = self
+            .keys
+            .next(lineage.chain, now)
+            .map_or(KeyId::default(), |key| key.material.id);
         Some(Pulse {
             status,
             flags: 0,
@@ -73,7 +81,9 @@ impl Node {
         let chain = self.lineage.as_ref()?.chain;
         let lineage = self.lineage.as_mut()?;
         let first = lineage.last_pulse.is_none();
-        let newest = lineage.last_pulse.is_none_or(|last| last.sequence < frame.header.sequence);
+        let newest = lineage
+            .last_pulse
+            .is_none_or(|last| last.sequence < frame.header.sequence);
         if newest {
             lineage.roster = RosterDigest(body.roster);
             lineage.last_pulse = Some(LastPulse {
@@ -86,7 +96,11 @@ impl Node {
         if first {
             self.first_pulse(now);
         }
-        if newest && body.next_key != [0; 4] && self.keys.next(chain, now).is_none() && self.keys.find(KeyId(body.next_key)).is_none() {
+        if newest
+            && body.next_key != [0; 4]
+            && self.keys.next(chain, now).is_none()
+            && self.keys.find(KeyId(body.next_key)).is_none()
+        {
             self.miss_epoch(now);
         }
         self.check_roster(now);
@@ -97,7 +111,11 @@ impl Node {
         let Some(lineage) = &self.lineage else { return };
         let (anchor, chain) = (lineage.anchor, lineage.chain);
         let elapsed = lineage.previous_pulse.map(|last| now.since(last));
-        self.event(Event::FirstPulseOf { anchor, chain, elapsed });
+        self.event(Event::FirstPulseOf {
+            anchor,
+            chain,
+            elapsed,
+        });
     }
 
     /// A signed sign of life of the followed anchor.
@@ -106,7 +124,8 @@ impl Node {
         if frame.sender == lineage.anchor && frame.chain == Some(lineage.chain) {
             lineage.last_life = now;
             self.suspicion.calm();
-            self.timers.set(Timer::Suspect, now + self.rhythm.pulses(5, 4));
+            self.timers
+                .set(Timer::Suspect, now + self.rhythm.pulses(5, 4));
         }
         Some(())
     }

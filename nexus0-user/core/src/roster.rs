@@ -112,12 +112,17 @@ impl Roster {
     /// Index in the order, or the last place for those who are not in it.
     pub(crate) fn seniority(&self, id: NodeId) -> u32 {
         let position = self.succession.iter().position(|other| *other == id);
-        position.and_then(|position| u32::try_from(position).ok()).unwrap_or(u32::MAX)
+        position
+            .and_then(|position| u32::try_from(position).ok())
+            .unwrap_or(u32::MAX)
     }
 
     /// Place in the one order.
     pub(crate) fn rank(&self, id: NodeId) -> Option<Rank> {
-        Some(Rank::within(&self.members.get(&id)?.grant, self.seniority(id)))
+        Some(Rank::within(
+            &self.members.get(&id)?.grant,
+            self.seniority(id),
+        ))
     }
 
     /// Digest of all members in order, once all are known with their keys.

@@ -33,8 +33,13 @@ pub(crate) struct EpochSeal<'a> {
 impl EpochSeal<'_> {
     fn cipher(&self) -> ChaCha20Poly1305 {
         let number = self.number.to_be_bytes();
-        let info: [&[u8]; 5] =
-            [b"nexus0 v1 seal epoch", &self.mesh.0, &self.sealer.0, &self.chain.0, &number];
+        let info: [&[u8]; 5] = [
+            b"nexus0 v1 seal epoch",
+            &self.mesh.0,
+            &self.sealer.0,
+            &self.chain.0,
+            &number,
+        ];
         cipher(Zeroizing::new(expand(self.salt, &**self.key, &info)))
     }
 
@@ -108,7 +113,9 @@ impl JoinBox {
         plain.extend(*welcome.current);
         plain.extend(welcome.next.as_deref().unwrap_or(&[0; 32]));
         plain.extend(welcome.floor.to_be_bytes());
-        encrypt(&self.cipher(own, self.joiner_key)?, &plain, context)?.try_into().ok()
+        encrypt(&self.cipher(own, self.joiner_key)?, &plain, context)?
+            .try_into()
+            .ok()
     }
 
     /// The joiner's side.
@@ -139,7 +146,10 @@ fn encrypt(cipher: &ChaCha20Poly1305, msg: &[u8], aad: &[u8]) -> Option<Vec<u8>>
 }
 
 fn decrypt(cipher: &ChaCha20Poly1305, msg: &[u8], aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    cipher.decrypt(&Nonce::default(), Payload { msg, aad }).ok().map(Zeroizing::new)
+    cipher
+        .decrypt(&Nonce::default(), Payload { msg, aad })
+        .ok()
+        .map(Zeroizing::new)
 }
 
 #[cfg(test)]
@@ -148,7 +158,14 @@ mod tests {
 
     fn seal<'a>(key: &'a Secret, salt: &'a [u8; 32], number: u64) -> EpochSeal<'a> {
         let (mesh, sealer, chain) = (MeshId([1; 16]), NodeId([2; 8]), ChainId([3; 8]));
-        EpochSeal { mesh, key, salt, sealer, chain, number }
+        EpochSeal {
+            mesh,
+            key,
+            salt,
+            sealer,
+            chain,
+            number,
+        }
     }
 
     #[test]
@@ -178,7 +195,11 @@ mod tests {
     fn a_box_opens_for_its_joiner_only() {
         let [anchor, joiner, thief] = [1, 2, 3].map(|seed| StaticSecret::from([seed; 32]));
         let (current, next) = (Zeroizing::new([5; 32]), Some(Zeroizing::new([6; 32])));
-        let welcome = Welcome { current, next, floor: 7 };
+        let welcome = Welcome {
+            current,
+            next,
+            floor: 7,
+        };
         let names = join_box(&anchor, &joiner);
         let sealed = names.seal(&anchor, &welcome, b"chain").unwrap();
         assert_eq!(names.open(&joiner, &sealed, b"chain"), Some(welcome));
@@ -189,8 +210,15 @@ mod tests {
     #[test]
     fn an_all_zero_agreement_is_refused() {
         let [anchor, joiner] = [1, 2].map(|seed| StaticSecret::from([seed; 32]));
-        let names = JoinBox { joiner_key: [0; 32], ..join_box(&anchor, &joiner) };
-        let welcome = Welcome { current: Zeroizing::new([5; 32]), next: None, floor: 7 };
+        let names = JoinBox {
+            joiner_key: [0; 32],
+            ..join_box(&anchor, &joiner)
+        };
+        let welcome = Welcome {
+            current: Zeroizing::new([5; 32]),
+            next: None,
+            floor: 7,
+        };
         assert_eq!(names.seal(&anchor, &welcome, b""), None);
     }
 }

@@ -85,7 +85,10 @@ mod tests {
 
     #[test]
     fn debug_shows_the_key_id_only() {
-        let shown = format!("{:?}", Material::derive(MeshId([1; 16]), Zeroizing::new([0xa5; 32])));
+        let shown = format!(
+            "{:?}",
+            Material::derive(MeshId([1; 16]), Zeroizing::new([0xa5; 32]))
+        );
         assert_eq!(shown.len(), "Material(00000000)".len());
     }
 }

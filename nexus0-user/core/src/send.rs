@@ -80,15 +80,26 @@ impl Envelope<'_> {
 
 /// Bytes of header and body: what the type says, or the least that holds `used` bytes and a signature.
 fn length(frame_type: FrameType, used: usize) -> Option<usize> {
-    let signature = if frame_type.signed() { SIGNATURE_LEN } else { 0 };
+    let signature = if frame_type.signed() {
+        SIGNATURE_LEN
+    } else {
+        0
+    };
     let least = used.checked_add(signature)?;
     let fixed = frame_type.authenticated_len();
     let any = (1..=MAX_BLOCKS).map(authenticated_len);
-    fixed.into_iter().chain(any.filter(|_| fixed.is_none())).find(|length| *length >= least)
+    fixed
+        .into_iter()
+        .chain(any.filter(|_| fixed.is_none()))
+        .find(|length| *length >= least)
 }
 
 pub(crate) fn class_of(destination: &[u8; 16]) -> Class {
-    if *destination == GROUP { Class::Multicast } else { Class::Unicast }
+    if *destination == GROUP {
+        Class::Multicast
+    } else {
+        Class::Unicast
+    }
 }
 
 /// What a frame's signature covers (R2).
@@ -99,15 +110,27 @@ pub(crate) fn signed_message(
     destination: &[u8; 16],
     frame: &[u8],
 ) -> Vec<u8> {
-    [b"nexus0 v1 frame".as_slice(), &mesh.0, &chain.0, source, destination, frame].concat()
+    [
+        b"nexus0 v1 frame".as_slice(),
+        &mesh.0,
+        &chain.0,
+        source,
+        destination,
+        frame,
+    ]
+    .concat()
 }
 
 impl Node {
     /// Sends under the door's key.
     pub(crate) fn send_door<B: Body>(&mut self, destination: [u8; 16], body: &B) -> Option<()> {
         self.door_sequence = self.door_sequence.checked_add(1)?;
-        let under = Under { material: self.door.clone(), chain: None };
-        self.transmit(&under, self.door_sequence, destination, body).map(drop)
+        let under = Under {
+            material: self.door.clone(),
+            chain: None,
+        };
+        self.transmit(&under, self.door_sequence, destination, body)
+            .map(drop)
     }
 
     /// Sends under an epoch's key; hands out the frame.
@@ -117,7 +140,10 @@ impl Node {
         destination: [u8; 16],
         body: &B,
     ) -> Option<Vec<u8>> {
-        self.sequence = self.sequence.checked_add(1).filter(|next| *next < SEQUENCE_END)?;
+        self.sequence = self
+            .sequence
+            .checked_add(1)
+            .filter(|next| *next < SEQUENCE_END)?;
         let frame = self.transmit(under, self.sequence, destination, body)?;
         if class_of(&destination) == Class::Multicast {
             self.ledger.sent(under.material.id);
@@ -134,18 +160,31 @@ impl Node {
     ) -> Option<Vec<u8>> {
         let source = self.address?;
         let (mesh, identity) = (self.mesh, &self.identity);
-        let payload =
-            Envelope { mesh, identity, under, source, destination, sequence }.frame(body)?;
+        let payload = Envelope {
+            mesh,
+            identity,
+            under,
+            source,
+            destination,
+            sequence,
+        }
+        .frame(body)?;
         self.counters.sent += 1;
         self.counters.sent_bytes += payload.len() as u64;
-        self.outputs.push_back(Output::Transmit { destination, payload: payload.clone() });
+        self.outputs.push_back(Output::Transmit {
+            destination,
+            payload: payload.clone(),
+        });
         Some(payload)
     }
 
     /// The key this node sends under.
     pub(crate) fn under_current(&self, now: crate::time::Time) -> Option<Under> {
         let key = self.keys.current(self.lineage.as_ref()?.chain, now)?;
-        Some(Under { material: key.material.clone(), chain: Some(key.chain) })
+        Some(Under {
+            material: key.material.clone(),
+            chain: Some(key.chain),
+        })
     }
 }
 

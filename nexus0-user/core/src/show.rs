@@ -60,7 +60,9 @@ impl Node {
 
     fn peer_views(&self, now: Time) -> Vec<PeerView> {
         let others = self.roster.iter().filter(|(id, _)| *id != self.id);
-        others.map(|(id, member)| self.peer_view(now, id, member)).collect()
+        others
+            .map(|(id, member)| self.peer_view(now, id, member))
+            .collect()
     }
 
     fn peer_view(&self, now: Time, id: NodeId, member: &Member) -> PeerView {
@@ -102,7 +104,10 @@ impl Node {
             id_hash: member.grant.id_hash(),
             state: self.peer_state(now, *id, member),
         };
-        Why { sentence: self.sentence(&members), ranking: members.iter().map(ranked).collect() }
+        Why {
+            sentence: self.sentence(&members),
+            ranking: members.iter().map(ranked).collect(),
+        }
     }
 
     fn sentence(&self, members: &[(crate::election::Rank, NodeId, &Member)]) -> String {
@@ -110,7 +115,9 @@ impl Node {
             return "no anchor is followed yet".into();
         };
         let name = |id: NodeId| {
-            self.roster.get(id).map_or_else(|| id.to_string(), |member| member.grant.name().into())
+            self.roster
+                .get(id)
+                .map_or_else(|| id.to_string(), |member| member.grant.name().into())
         };
         let (anchor_name, mut members) = (name(anchor), members.iter());
         match (members.next(), members.next()) {

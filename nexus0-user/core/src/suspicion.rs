@@ -56,7 +56,9 @@ impl Node {
 
     /// How many members still heard, without the anchor, rank above this node.
     pub(crate) fn own_rank(&self, now: Time) -> usize {
-        let Some(own) = self.roster.rank(self.id) else { return usize::MAX };
+        let Some(own) = self.roster.rank(self.id) else {
+            return usize::MAX;
+        };
         let recent = self.rhythm.pulses(5, 2);
         let anchor = self.lineage.as_ref().map(|lineage| lineage.anchor);
         self.roster
@@ -95,8 +97,13 @@ impl Node {
             return;
         }
         let next = self.suspicion.next_probe.unwrap_or(tick);
-        let wake = if promote_at > now { next.min(promote_at) } else { next };
-        self.timers.set(Timer::Suspect, wake.max(now + Duration::from_millis(1)));
+        let wake = if promote_at > now {
+            next.min(promote_at)
+        } else {
+            next
+        };
+        self.timers
+            .set(Timer::Suspect, wake.max(now + Duration::from_millis(1)));
     }
 
     /// When the wait by rank begins. Who was stalled, or hears nobody, listens first.
@@ -107,7 +114,11 @@ impl Node {
         let silent = (last_life + self.rhythm.pulses(3, 1)).max(self.stalled_until);
         let heard = self.heard.unwrap_or(last_life);
         let alone = now.since(heard) > self.rhythm.pulses(2, 1);
-        if alone { silent.max(heard + self.rhythm.pulses(4, 1)) } else { silent }
+        if alone {
+            silent.max(heard + self.rhythm.pulses(4, 1))
+        } else {
+            silent
+        }
     }
 
     fn stagger(&mut self, rank: usize) -> Duration {
@@ -117,7 +128,10 @@ impl Node {
         };
         self.suspicion.jitter = Some(jitter);
         let steps = rank.min(MAX_STAGGERS) as u32;
-        self.rhythm.pulses(1, 20).saturating_mul(steps).saturating_add(jitter)
+        self.rhythm
+            .pulses(1, 20)
+            .saturating_mul(steps)
+            .saturating_add(jitter)
     }
 
     fn probe_when_due(&mut self, now: Time, since: Time) {
@@ -148,10 +162,21 @@ impl Node {
     pub(crate) fn on_probe(&mut self, _now: Time, frame: &Admitted<'_>) -> Option<()> {
         let probe = Probe::parse(frame.body())?;
         let key = self.keys.find(frame.key_id())?;
-        let under = crate::send::Under { material: key.material.clone(), chain: frame.chain };
+        let under = crate::send::Under {
+            material: key.material.clone(),
+            chain: frame.chain,
+        };
         let reigns = self.is_anchor() && self.lineage.as_ref().map(|own| own.chain) == frame.chain;
         let state = if reigns { state::ANCHOR } else { state::MEMBER };
-        self.send(&under, frame.source, &ProbeReply { nonce: probe.nonce, state }).map(drop)
+        self.send(
+            &under,
+            frame.source,
+            &ProbeReply {
+                nonce: probe.nonce,
+                state,
+            },
+        )
+        .map(drop)
     }
 
     /// The anchor answered a probe.
@@ -183,7 +208,13 @@ impl Node {
         self.check_signature(frame, grant.public_key())?;
         let nonce = self.random();
         self.suspicion.door_nonce = Some(nonce);
-        self.send_door(frame.source, &DoorProbe { nonce, grant: *self.grant.bytes() })
+        self.send_door(
+            frame.source,
+            &DoorProbe {
+                nonce,
+                grant: *self.grant.bytes(),
+            },
+        )
     }
 
     /// The anchor replied over a nonce of ours that it is none any more.
@@ -209,7 +240,10 @@ impl Node {
 
     /// The anchor said, over its signature, that it is none any more.
     pub(crate) fn anchor_gone(&mut self, now: Time, reason: Reason) -> Option<()> {
-        let lineage = self.lineage.as_mut().filter(|lineage| lineage.gone.is_none())?;
+        let lineage = self
+            .lineage
+            .as_mut()
+            .filter(|lineage| lineage.gone.is_none())?;
         lineage.gone = Some((now, reason));
         self.timers.set(Timer::Suspect, now);
         self.suspect(now);

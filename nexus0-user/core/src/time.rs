@@ -48,7 +48,9 @@ fn nanos(span: Duration) -> u64 {
 
 /// `numerator / denominator` of a span, rounded down; zero for a zero denominator.
 pub fn part(span: Duration, numerator: u32, denominator: u32) -> Duration {
-    span.saturating_mul(numerator).checked_div(denominator).unwrap_or_default()
+    span.saturating_mul(numerator)
+        .checked_div(denominator)
+        .unwrap_or_default()
 }
 
 /// Whole milliseconds of a span, as they travel on the wire.
@@ -70,7 +72,10 @@ mod tests {
 
     #[test]
     fn parts_of_a_pulse() {
-        assert_eq!(part(Duration::from_secs(5), 5, 4), Duration::from_millis(6250));
+        assert_eq!(
+            part(Duration::from_secs(5), 5, 4),
+            Duration::from_millis(6250)
+        );
         assert_eq!(part(Duration::from_secs(5), 1, 0), Duration::ZERO);
     }
 }

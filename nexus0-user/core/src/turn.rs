@@ -33,19 +33,29 @@ impl Node {
         self.lineage = Some(lineage);
         self.redraft();
         self.suspicion.calm();
-        self.timers.set(Timer::Suspect, now + self.rhythm.pulses(5, 4));
+        self.timers
+            .set(Timer::Suspect, now + self.rhythm.pulses(5, 4));
         self.timers.stop(Timer::Announce);
         if changed {
             self.counters.anchor_changes += 1;
-            self.event(Event::AnchorChanged { old, new, chain, number, reason });
+            self.event(Event::AnchorChanged {
+                old,
+                new,
+                chain,
+                number,
+                reason,
+            });
         }
     }
 
     /// Before another chain is entered: the old one's keys end a pulse later, its order is void.
     pub(crate) fn leave_lineage(&mut self, now: Time, new: Option<ChainId>) {
-        let Some(old) = self.lineage.as_ref().filter(|old| Some(old.chain) != new) else { return };
+        let Some(old) = self.lineage.as_ref().filter(|old| Some(old.chain) != new) else {
+            return;
+        };
         let (chain, mut ops) = (old.chain, Vec::new());
-        self.keys.end_before(chain, u64::MAX, now + self.rhythm.pulse, &mut ops);
+        self.keys
+            .end_before(chain, u64::MAX, now + self.rhythm.pulse, &mut ops);
         self.ops(ops);
         self.roster.set_succession(Vec::new());
         self.promotion = None;
@@ -88,7 +98,10 @@ impl Node {
         }
         self.drop_silent(now);
         let current = self.keys.current(chain, now)?;
-        let (number, end) = (current.number.checked_add(1)?, current.activation + self.rhythm.epoch);
+        let (number, end) = (
+            current.number.checked_add(1)?,
+            current.activation + self.rhythm.epoch,
+        );
         let material = self.fresh_material();
         self.take_next(now, material, number, end, chain)
     }
@@ -102,9 +115,16 @@ impl Node {
         activation: Time,
         chain: ChainId,
     ) -> Option<()> {
-        self.install_key(EpochKey::new(material, chain, number, activation, self.rhythm));
+        self.install_key(EpochKey::new(
+            material,
+            chain,
+            number,
+            activation,
+            self.rhythm,
+        ));
         let mut ops = Vec::new();
-        self.keys.end_before(chain, number, activation + self.rhythm.grace(), &mut ops);
+        self.keys
+            .end_before(chain, number, activation + self.rhythm.grace(), &mut ops);
         self.ops(ops);
         Some(())
     }
@@ -150,7 +170,12 @@ impl Node {
         Some(body)
     }
 
-    fn epoch_seal<'a>(&self, body: &'a Epoch, sealer: NodeId, under: &'a Material) -> EpochSeal<'a> {
+    fn epoch_seal<'a>(
+        &self,
+        body: &'a Epoch,
+        sealer: NodeId,
+        under: &'a Material,
+    ) -> EpochSeal<'a> {
         EpochSeal {
             mesh: self.mesh,
             key: &under.seal,
@@ -180,7 +205,10 @@ impl Node {
         }
         let lineage = self.lineage.as_ref()?;
         let (chain, number) = (lineage.chain, lineage.number);
-        if frame.sender != lineage.anchor || frame.chain != Some(chain) || ChainId(body.chain) != chain {
+        if frame.sender != lineage.anchor
+            || frame.chain != Some(chain)
+            || ChainId(body.chain) != chain
+        {
             return None;
         }
         if body.number <= number {
@@ -192,7 +220,8 @@ impl Node {
         if self.keys.next(chain, now).is_none() && self.keys.find(KeyId(body.key_id)).is_none() {
             let material = self.open_epoch(frame, &body)?;
             self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
-            let activation = now + Duration::from_millis(body.activates_in.into()).min(self.rhythm.epoch);
+            let activation =
+                now + Duration::from_millis(body.activates_in.into()).min(self.rhythm.epoch);
             self.take_next(now, material, body.number, activation, chain);
             self.timers.set(Timer::Turn, activation);
         }
@@ -204,7 +233,10 @@ impl Node {
     pub(crate) fn turn(&mut self, now: Time) {
         let Some(lineage) = &self.lineage else { return };
         let (chain, number) = (lineage.chain, lineage.number);
-        let current = self.keys.current(chain, now).map(|key| (key.number, key.material.id));
+        let current = self
+            .keys
+            .current(chain, now)
+            .map(|key| (key.number, key.material.id));
         let Some((turned, key_id)) = current.filter(|(turned, _)| *turned > number) else {
             self.missed_turn(now);
             return;
@@ -214,7 +246,10 @@ impl Node {
         }
         self.fence.raise(chain, turned);
         self.counters.turns += 1;
-        self.event(Event::EpochTurned { number: turned, key_id });
+        self.event(Event::EpochTurned {
+            number: turned,
+            key_id,
+        });
         self.schedule_epoch(now);
     }
 

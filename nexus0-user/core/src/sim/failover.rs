@@ -15,18 +15,32 @@ fn egos(count: usize) -> Vec<u8> {
 
 /// From the anchor's last pulse to the last follower's first accepted pulse of the new one.
 fn failover(sim: &mut Sim, dead: usize) -> Duration {
-    let last = sim.sent.iter().rev().find(|sent| sent.from == dead && sent.frame_type() == FrameType::Anchor);
+    let last = sim
+        .sent
+        .iter()
+        .rev()
+        .find(|sent| sent.from == dead && sent.frame_type() == FrameType::Anchor);
     let last = last.expect("the anchor pulsed").at;
-    sim.run_until(seconds(60), Sim::agrees).expect("a new anchor");
+    sim.run_until(seconds(60), Sim::agrees)
+        .expect("a new anchor");
     sim.run(seconds(1));
     let chain = sim.node(sim.anchors()[0]).view(sim.now).chain.unwrap();
-    let firsts = sim.events(|event| matches!(event, Event::FirstPulseOf { chain: of, .. } if *of == chain));
+    let firsts =
+        sim.events(|event| matches!(event, Event::FirstPulseOf { chain: of, .. } if *of == chain));
     assert_eq!(firsts.len(), sim.running().count());
-    firsts.into_iter().map(|(_, at)| at).max().unwrap().since(last)
+    firsts
+        .into_iter()
+        .map(|(_, at)| at)
+        .max()
+        .unwrap()
+        .since(last)
 }
 
 fn successions(sim: &Sim, since: Time) -> usize {
-    sim.events(|event| matches!(event, Event::Promoted { .. })).iter().filter(|(_, at)| *at >= since).count()
+    sim.events(|event| matches!(event, Event::Promoted { .. }))
+        .iter()
+        .filter(|(_, at)| *at >= since)
+        .count()
 }
 
 #[test]
@@ -52,7 +66,11 @@ fn a_crashed_anchor_is_replaced_once_within_seventeen_seconds() {
 fn failover_survives_loss_duplication_and_reordering() {
     for seed in 0..6 {
         let mut sim = Sim::settled(seed, &egos(10));
-        sim.link = Link { loss: 100, duplication: 100, delay: (1, 30) };
+        sim.link = Link {
+            loss: 100,
+            duplication: 100,
+            delay: (1, 30),
+        };
         sim.run(seconds(70));
         sim.kill(0);
         sim.run(seconds(120));
@@ -78,7 +96,13 @@ fn a_controller_back_after_two_seconds_is_stateless_and_succeeded_once() {
         assert!(took < seconds(2), "{took:?}");
         assert_eq!(successions(&sim, back), 1);
         let reasons = sim.events(|event| {
-            matches!(event, Event::AnchorChanged { reason: Reason::Stateless, .. })
+            matches!(
+                event,
+                Event::AnchorChanged {
+                    reason: Reason::Stateless,
+                    ..
+                }
+            )
         });
         assert_eq!(reasons.len(), 4);
         sim.run(seconds(130));
@@ -132,13 +156,27 @@ fn a_deaf_but_talking_node_neither_deposes_nor_blocks() {
         sim.deafen(1);
         sim.run(seconds(45));
         for other in [0, 2, 3, 4, 5] {
-            assert_eq!(sim.node(other).view(sim.now).anchor, Some(sim.id(0)), "seed {seed}");
+            assert_eq!(
+                sim.node(other).view(sim.now).anchor,
+                Some(sim.id(0)),
+                "seed {seed}"
+            );
         }
         sim.kill(0);
-        let last = sim.sent.iter().rev().find(|sent| sent.from == 0 && sent.frame_type() == FrameType::Anchor).unwrap().at;
+        let last = sim
+            .sent
+            .iter()
+            .rev()
+            .find(|sent| sent.from == 0 && sent.frame_type() == FrameType::Anchor)
+            .unwrap()
+            .at;
         sim.run(last.since(sim.now) + seconds(18));
         for other in [2, 3, 4, 5] {
-            assert_eq!(sim.node(other).view(sim.now).anchor, Some(sim.id(2)), "seed {seed}");
+            assert_eq!(
+                sim.node(other).view(sim.now).anchor,
+                Some(sim.id(2)),
+                "seed {seed}"
+            );
         }
     }
 }
@@ -156,7 +194,14 @@ fn simultaneous_promotions_converge_to_the_better_ranked() {
             let node = sim.nodes[index].node.as_mut().unwrap();
             node.lineage.as_mut().unwrap().gone = Some((now, Reason::Silence));
             node.promote(now);
-            sim.input(index, Input::Frame { source: [0; 16], destination: [0; 16], payload: &[] });
+            sim.input(
+                index,
+                Input::Frame {
+                    source: [0; 16],
+                    destination: [0; 16],
+                    payload: &[],
+                },
+            );
         }
         sim.run(seconds(12));
         assert_eq!(sim.assert_one_anchor(), 1, "seed {seed}");
@@ -173,7 +218,8 @@ fn one_members_promotion_does_not_depose_a_living_anchor() {
         // One member misses the anchor only, until it promotes itself.
         sim.blocked.insert((0, 2));
         let promoted = sim.run_until(seconds(30), |sim| {
-            !sim.events(|event| matches!(event, Event::Promoted { .. })).is_empty()
+            !sim.events(|event| matches!(event, Event::Promoted { .. }))
+                .is_empty()
         });
         assert!(promoted.is_some());
         sim.blocked.clear();
@@ -182,7 +228,13 @@ fn one_members_promotion_does_not_depose_a_living_anchor() {
         let back = sim.events(|event| matches!(event, Event::SteppedBack { .. }));
         assert_eq!(back.len(), 1);
         let changed = sim.events(|event| {
-            matches!(event, Event::AnchorChanged { reason: Reason::Silence, .. })
+            matches!(
+                event,
+                Event::AnchorChanged {
+                    reason: Reason::Silence,
+                    ..
+                }
+            )
         });
         assert_eq!(changed.len(), 1, "only the promoter itself, seed {seed}");
     }
@@ -197,7 +249,10 @@ fn a_stalled_node_listens_before_it_promotes_itself() {
     sim.run(seconds(20));
     sim.nodes[1].node = stalled;
     sim.run(seconds(30));
-    assert!(sim.events(|event| matches!(event, Event::Promoted { .. })).is_empty());
+    assert!(
+        sim.events(|event| matches!(event, Event::Promoted { .. }))
+            .is_empty()
+    );
     assert_eq!(sim.assert_one_anchor(), 0);
 }
 

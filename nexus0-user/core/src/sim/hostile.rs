@@ -1,1 +1,155 @@
-//! See below.
+//! Members that lie, and links at their worst: safety under everything, then heal and converge.
+
+use core::time::Duration;
+
+use nexus0_common::wire::FrameType;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::{Link, Sim, seconds};
+use crate::event::Event;
+use crate::node::Input;
+
+/// One run of faults drawn from the seed; returns what happened at least once.
+fn swarm(seed: u64) -> (usize, usize, usize) {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let mut draw = |below: u64| rng.next_u64() % below;
+    let count = 3 + draw(6) as usize;
+    let mut sim = Sim::new(seed);
+    for _ in 0..count {
+        let index = sim.add(draw(4) as u8 * 25);
+        sim.start(index);
+    }
+    let mut two_anchors = 0;
+    for _ in 0..12 {
+        sim.link = Link {
+            loss: draw(250),
+            duplication: draw(300),
+            delay: (1, 1 + draw(80)),
+        };
+        match draw(4) {
+            0 => {
+                let split = 1 + draw(count as u64 - 1) as usize;
+                let left: Vec<usize> = (0..split).collect();
+                sim.cut(&left, &(split..count).collect::<Vec<_>>());
+            }
+            1 => sim.deafen(draw(count as u64) as usize),
+            2 => sim.kill(draw(count as u64) as usize),
+            _ => {}
+        }
+        sim.run(seconds(5 + draw(30)));
+        two_anchors += usize::from(sim.anchors().len() > 1);
+        sim.blocked.clear();
+        for index in 0..count {
+            if sim.nodes[index].node.is_none() {
+                sim.start(index);
+            }
+        }
+    }
+    sim.link = Link::GOOD;
+    let took = sim.run_until(seconds(240), Sim::agrees);
+    assert!(took.is_some(), "seed {seed}: anchors {:?}", sim.anchors());
+    sim.run(seconds(130));
+    sim.assert_one_anchor();
+    let promotions = sim
+        .events(|event| matches!(event, Event::Promoted { .. }))
+        .len();
+    let turns = sim
+        .events(|event| matches!(event, Event::EpochTurned { .. }))
+        .len();
+    (two_anchors, promotions, turns)
+}
+
+#[test]
+fn a_swarm_of_faults_heals_to_one_anchor() {
+    swarms(1000..1040);
+}
+
+#[test]
+#[ignore = "minutes"]
+fn a_long_swarm_of_faults_heals_to_one_anchor() {
+    swarms(2000..4000);
+}
+
+fn swarms(seeds: core::ops::Range<u64>) {
+    let mut sums = (0, 0, 0);
+    for seed in seeds.clone() {
+        let (two, promotions, turns) = swarm(seed);
+        sums = (sums.0 + two, sums.1 + promotions, sums.2 + turns);
+    }
+    println!(
+        "seeds {seeds:?}: two anchors {}, promotions {}, turns {}",
+        sums.0, sums.1, sums.2
+    );
+    assert!(
+        sums.0 > 0 && sums.1 > 0 && sums.2 > 0,
+        "a run without faults shows nothing"
+    );
+}
+
+#[test]
+fn a_member_without_faults_sees_no_change_of_leadership() {
+    for seed in 0..4 {
+        let mut sim = Sim::settled(seed, &[50, 60, 70, 80]);
+        sim.link = Link {
+            loss: 30,
+            duplication: 50,
+            delay: (1, 60),
+        };
+        let before = sim
+            .events(|event| matches!(event, Event::AnchorChanged { .. }))
+            .len();
+        sim.run(seconds(900));
+        let after = sim
+            .events(|event| matches!(event, Event::AnchorChanged { .. }))
+            .len();
+        assert_eq!(after, before, "seed {seed}");
+    }
+}
+
+#[test]
+fn more_bytes_are_never_sent_than_strangers_gave() {
+    let mut sim = Sim::settled(1, &[50, 40, 30, 20]);
+    let joiner = sim.add(10);
+    sim.start(joiner);
+    sim.run(Duration::from_millis(200));
+    sim.kill(joiner);
+    let requests: Vec<_> = sim
+        .sent
+        .iter()
+        .filter(|sent| sent.from == joiner)
+        .cloned()
+        .collect();
+    sim.run(seconds(300));
+    // Everything the joiner ever sent, played again when its request is long forgotten.
+    let source = sim.nodes[joiner].address;
+    let mut answered = 0;
+    for sent in requests
+        .iter()
+        .filter(|sent| sent.frame_type() == FrameType::ReqEpoch)
+    {
+        for index in 0..4 {
+            // Past the filter, which would remember the tag.
+            let before = sim.sent.len();
+            let (destination, payload) = (sent.destination, sent.payload.as_slice());
+            sim.input(
+                index,
+                Input::Frame {
+                    source,
+                    destination,
+                    payload,
+                },
+            );
+            let got: usize = sim.sent[before..]
+                .iter()
+                .map(|sent| sent.payload.len())
+                .sum();
+            assert!(got <= payload.len(), "{got} for {}", payload.len());
+            answered += usize::from(got > 0);
+        }
+    }
+    assert!(
+        answered > 0,
+        "the box is of no use without the ephemeral key"
+    );
+}

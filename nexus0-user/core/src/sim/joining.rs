@@ -13,7 +13,9 @@ fn egos(count: usize) -> Vec<u8> {
 }
 
 fn best(egos: &[u8]) -> usize {
-    (0..egos.len()).max_by_key(|index| (egos[*index], core::cmp::Reverse(*index))).unwrap()
+    (0..egos.len())
+        .max_by_key(|index| (egos[*index], core::cmp::Reverse(*index)))
+        .unwrap()
 }
 
 #[test]
@@ -52,13 +54,22 @@ fn a_joiner_is_deaf_for_less_than_half_a_second() {
     let joiner = sim.add(90);
     let before = sim.sent.len();
     sim.start(joiner);
-    let took = sim.run_until(seconds(2), |sim| sim.node(joiner).role() == Role::Member).unwrap();
+    let took = sim
+        .run_until(seconds(2), |sim| sim.node(joiner).role() == Role::Member)
+        .unwrap();
     assert!(took < Duration::from_millis(10), "{took:?}");
     let messages = sim.sent.len() - before;
-    assert!(messages <= 3, "request, answer and first pulse, not {messages}");
+    assert!(
+        messages <= 3,
+        "request, answer and first pulse, not {messages}"
+    );
     let complete = sim.run_until(seconds(2), Sim::agrees).unwrap();
     assert!(complete < Duration::from_millis(500), "{complete:?}");
-    assert_eq!(sim.anchors(), [0], "a higher ego does not depose a living anchor");
+    assert_eq!(
+        sim.anchors(),
+        [0],
+        "a higher ego does not depose a living anchor"
+    );
 }
 
 #[test]
@@ -77,7 +88,11 @@ fn answering_a_request_does_not_rotate_the_key() {
 fn a_lossy_duplicating_reordering_link_still_agrees() {
     for seed in 0..8 {
         let mut sim = Sim::new(seed);
-        sim.link = Link { loss: 100, duplication: 200, delay: (1, 40) };
+        sim.link = Link {
+            loss: 100,
+            duplication: 200,
+            delay: (1, 40),
+        };
         for ego in egos(10) {
             let index = sim.add(ego);
             sim.start(index);
@@ -104,7 +119,11 @@ fn fifty_simultaneous_joins_are_batched() {
 fn a_seed_replays_to_the_same_bytes() {
     let run = |seed| {
         let mut sim = Sim::new(seed);
-        sim.link = Link { loss: 100, duplication: 100, delay: (1, 20) };
+        sim.link = Link {
+            loss: 100,
+            duplication: 100,
+            delay: (1, 20),
+        };
         (0..6).for_each(|ego| {
             let index = sim.add(ego);
             sim.start(index);

@@ -32,7 +32,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const GOOD: Self = Self { loss: 0, duplication: 0, delay: (1, 1) };
+    pub(crate) const GOOD: Self = Self {
+        loss: 0,
+        duplication: 0,
+        delay: (1, 1),
+    };
 }
 
 pub(crate) struct SimNode {
@@ -56,7 +60,9 @@ pub(crate) struct Sent {
 
 impl Sent {
     pub(crate) fn frame_type(&self) -> FrameType {
-        Header::parse(&self.payload).expect("nodes send frames").frame_type
+        Header::parse(&self.payload)
+            .expect("nodes send frames")
+            .frame_type
     }
 }
 
@@ -159,11 +165,20 @@ impl Sim {
         let (root, mesh) = (self.root.public_key(), self.root.mesh_id());
         let config = Config::new(PORT, [self.seed, index as u64]);
         let this = &mut self.nodes[index];
-        let maps = this.filter.take().map_or_else(|| MemoryMaps::new(config), Filter::into_maps);
+        let maps = this
+            .filter
+            .take()
+            .map_or_else(|| MemoryMaps::new(config), Filter::into_maps);
         this.filter = Some(Filter::adopt(maps, mesh, config, self.now).unwrap());
         let identity = Identity::from_seeds(&this.seeds[0], &this.seeds[1]);
-        let node =
-            Node::new(self.config.clone(), identity, this.grant.clone(), root, seed, self.now);
+        let node = Node::new(
+            self.config.clone(),
+            identity,
+            this.grant.clone(),
+            root,
+            seed,
+            self.now,
+        );
         this.node = Some(node.unwrap());
         let address = this.address;
         self.input(index, Input::AddressReady(address));
@@ -181,7 +196,10 @@ impl Sim {
     }
 
     pub(crate) fn cut(&mut self, left: &[usize], right: &[usize]) {
-        for (a, b) in left.iter().flat_map(|a| right.iter().map(move |b| (*a, *b))) {
+        for (a, b) in left
+            .iter()
+            .flat_map(|a| right.iter().map(move |b| (*a, *b)))
+        {
             self.blocked.extend([(a, b), (b, a)]);
         }
     }
@@ -195,7 +213,13 @@ impl Sim {
     }
 
     /// A frame from outside, as if `from` had it put on the link.
-    pub(crate) fn inject(&mut self, index: usize, source: [u8; 16], destination: [u8; 16], payload: &[u8]) -> Verdict {
+    pub(crate) fn inject(
+        &mut self,
+        index: usize,
+        source: [u8; 16],
+        destination: [u8; 16],
+        payload: &[u8],
+    ) -> Verdict {
         self.deliver(index, source, destination, payload)
     }
 
@@ -203,10 +227,15 @@ impl Sim {
         let now = self.now;
         let mut frames = Vec::new();
         let this = &mut self.nodes[index];
-        let (Some(node), Some(filter)) = (this.node.as_mut(), this.filter.as_mut()) else { return };
+        let (Some(node), Some(filter)) = (this.node.as_mut(), this.filter.as_mut()) else {
+            return;
+        };
         while let Some(output) = node.poll_output() {
             match output {
-                Output::Transmit { destination, payload } => frames.push((destination, payload)),
+                Output::Transmit {
+                    destination,
+                    payload,
+                } => frames.push((destination, payload)),
                 Output::Dataplane(op) => filter.apply(&op, now).unwrap(),
                 Output::Event(event) => this.events.push((now, event)),
             }
@@ -233,26 +262,47 @@ impl Sim {
                 let micros = delay * 1000 + self.draw(200);
                 self.count += 1;
                 let at = self.now + Duration::from_micros(micros);
-                self.queue.insert((at, self.count), (to, source, destination, payload.clone()));
+                self.queue
+                    .insert((at, self.count), (to, source, destination, payload.clone()));
             }
         }
         let at = self.now;
-        self.sent.push(Sent { at, from, destination, payload });
+        self.sent.push(Sent {
+            at,
+            from,
+            destination,
+            payload,
+        });
     }
 
     fn draw(&mut self, below: u64) -> u64 {
         self.rng.next_u64() % below
     }
 
-    fn deliver(&mut self, to: usize, source: [u8; 16], destination: [u8; 16], payload: &[u8]) -> Verdict {
+    fn deliver(
+        &mut self,
+        to: usize,
+        source: [u8; 16],
+        destination: [u8; 16],
+        payload: &[u8],
+    ) -> Verdict {
         let this = &mut self.nodes[to];
-        let Some(filter) = this.filter.as_mut() else { return Verdict::Foreign };
+        let Some(filter) = this.filter.as_mut() else {
+            return Verdict::Foreign;
+        };
         filter.maps_mut().now = self.now.0;
         let packet = ethernet(source, destination, payload);
         let verdict = classify(packet.as_slice(), filter.maps());
         *this.verdicts.entry(verdict).or_default() += 1;
         if verdict == Verdict::Accepted {
-            self.input(to, Input::Frame { source, destination, payload });
+            self.input(
+                to,
+                Input::Frame {
+                    source,
+                    destination,
+                    payload,
+                },
+            );
         }
         verdict
     }
@@ -268,7 +318,11 @@ impl Sim {
     }
 
     /// Lets time pass until something holds; how long it took.
-    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> Option<Duration> {
+    pub(crate) fn run_until(
+        &mut self,
+        limit: Duration,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Option<Duration> {
         let start = self.now;
         while !done(self) {
             let at = self.next().filter(|at| *at <= start + limit)?;
@@ -279,8 +333,13 @@ impl Sim {
     }
 
     fn next(&self) -> Option<Time> {
-        let timers = self.nodes.iter().filter_map(|this| this.node.as_ref()?.poll_timeout());
-        timers.chain(self.queue.keys().next().map(|(at, _)| *at)).min()
+        let timers = self
+            .nodes
+            .iter()
+            .filter_map(|this| this.node.as_ref()?.poll_timeout());
+        timers
+            .chain(self.queue.keys().next().map(|(at, _)| *at))
+            .min()
     }
 
     fn step(&mut self) {
@@ -293,7 +352,9 @@ impl Sim {
         }
         for index in 0..self.nodes.len() {
             let now = self.now;
-            let Some(node) = self.nodes[index].node.as_mut() else { continue };
+            let Some(node) = self.nodes[index].node.as_mut() else {
+                continue;
+            };
             if node.poll_timeout().is_some_and(|at| at <= now) {
                 node.handle_timeout(now);
                 self.drain(index);
@@ -306,7 +367,11 @@ impl Sim {
     }
 
     pub(crate) fn maps(&self, index: usize) -> &MemoryMaps {
-        self.nodes[index].filter.as_ref().expect("the node has run").maps()
+        self.nodes[index]
+            .filter
+            .as_ref()
+            .expect("the node has run")
+            .maps()
     }
 
     pub(crate) fn id(&self, index: usize) -> NodeId {
@@ -314,16 +379,24 @@ impl Sim {
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
-        self.nodes.iter().enumerate().filter_map(|(index, this)| Some((index, this.node.as_ref()?)))
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, this)| Some((index, this.node.as_ref()?)))
     }
 
     pub(crate) fn anchors(&self) -> Vec<usize> {
-        self.running().filter(|(_, node)| node.role() == Role::Anchor).map(|(index, _)| index).collect()
+        self.running()
+            .filter(|(_, node)| node.role() == Role::Anchor)
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Whether there is one anchor, and everyone running follows it and knows everyone.
     pub(crate) fn agrees(&self) -> bool {
-        let [anchor] = self.anchors()[..] else { return false };
+        let [anchor] = self.anchors()[..] else {
+            return false;
+        };
         let members = self.running().count();
         let lineage = &self.node(anchor).lineage;
         let chain = lineage.as_ref().map(|lineage| lineage.chain);
@@ -340,15 +413,22 @@ impl Sim {
     }
 
     pub(crate) fn count(&self, wanted: FrameType) -> usize {
-        self.sent.iter().filter(|sent| sent.frame_type() == wanted).count()
+        self.sent
+            .iter()
+            .filter(|sent| sent.frame_type() == wanted)
+            .count()
     }
 
     pub(crate) fn events(&self, matches: impl Fn(&Event) -> bool) -> Vec<(usize, Time)> {
         let all = self.nodes.iter().enumerate();
-        all.flat_map(|(index, this)| this.events.iter().map(move |(at, event)| (index, *at, event)))
-            .filter(|(_, _, event)| matches(event))
-            .map(|(index, at, _)| (index, at))
-            .collect()
+        all.flat_map(|(index, this)| {
+            this.events
+                .iter()
+                .map(move |(at, event)| (index, *at, event))
+        })
+        .filter(|(_, _, event)| matches(event))
+        .map(|(index, at, _)| (index, at))
+        .collect()
     }
 
     /// A digest of everything that was sent and when.

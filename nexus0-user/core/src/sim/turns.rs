@@ -12,7 +12,10 @@ use crate::node::{ConfigError, NodeConfig};
 #[test]
 fn turns_lose_no_pulse() {
     let mut sim = Sim::settled(1, &[50, 40, 30, 20, 10]);
-    sim.link = Link { delay: (1, 30), ..Link::GOOD };
+    sim.link = Link {
+        delay: (1, 30),
+        ..Link::GOOD
+    };
     sim.run(seconds(600));
     sim.assert_one_anchor();
     assert!(sim.node(0).view(sim.now).counters.turns >= 9);
@@ -27,10 +30,18 @@ fn assert_no_loss(sim: &Sim) {
         for page in pages.iter().filter(|page| page.number > 1).rev().skip(2) {
             for (receiver, other) in sim.running().filter(|(index, _)| *index != sender) {
                 let view = other.view(sim.now);
-                let theirs = view.ledger.iter().find(|other| other.key_id == page.key_id).unwrap();
+                let theirs = view
+                    .ledger
+                    .iter()
+                    .find(|other| other.key_id == page.key_id)
+                    .unwrap();
                 let accepted = theirs.accepted.iter().find(|(id, _)| *id == sim.id(sender));
                 let accepted = accepted.map_or(0, |(_, count)| *count);
-                assert_eq!(accepted, page.sent, "epoch {}: {sender} to {receiver}", page.number);
+                assert_eq!(
+                    accepted, page.sent,
+                    "epoch {}: {sender} to {receiver}",
+                    page.number
+                );
                 compared += 1;
             }
         }
@@ -44,7 +55,8 @@ fn the_ledger_shows_one_lost_pulse() {
     sim.run(seconds(130));
     sim.link.loss = 1000;
     let before = sim.count(FrameType::Ann);
-    sim.run_until(seconds(7), |sim| sim.count(FrameType::Ann) > before).unwrap();
+    sim.run_until(seconds(7), |sim| sim.count(FrameType::Ann) > before)
+        .unwrap();
     sim.link.loss = 0;
     sim.run(seconds(470));
     let result = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| assert_no_loss(&sim)));
@@ -55,7 +67,9 @@ fn the_ledger_shows_one_lost_pulse() {
 fn a_missed_announcement_is_asked_for() {
     let mut sim = Sim::settled(3, &[50, 40]);
     // Deaf through all three announcements.
-    sim.run_until(seconds(60), |sim| sim.count(FrameType::Epoch) == 0 && sim.now.0 % 60_000_000_000 > 29_000_000_000);
+    sim.run_until(seconds(60), |sim| {
+        sim.count(FrameType::Epoch) == 0 && sim.now.0 % 60_000_000_000 > 29_000_000_000
+    });
     sim.run(seconds(20));
     let before = sim.now;
     sim.deafen(1);
@@ -69,23 +83,41 @@ fn a_missed_announcement_is_asked_for() {
 #[test]
 fn a_key_dies_in_the_filter_by_itself() {
     let mut sim = Sim::settled(4, &[50, 40]);
-    let frame = sim.sent.iter().rev().find(|sent| sent.frame_type() == FrameType::Ann).unwrap().clone();
+    let frame = sim
+        .sent
+        .iter()
+        .rev()
+        .find(|sent| sent.frame_type() == FrameType::Ann)
+        .unwrap()
+        .clone();
     sim.kill(0);
     sim.now = sim.now + seconds(100);
     let source = sim.nodes[1].address;
-    assert_eq!(sim.inject(0, source, frame.destination, &frame.payload), Verdict::StaleEpoch);
+    assert_eq!(
+        sim.inject(0, source, frame.destination, &frame.payload),
+        Verdict::StaleEpoch
+    );
 }
 
 #[test]
 fn an_epoch_shorter_than_nine_pulses_is_refused() {
     let least = Duration::from_secs(45);
-    let mut config = NodeConfig { epoch: Duration::from_secs(44), ..NodeConfig::default() };
+    let mut config = NodeConfig {
+        epoch: Duration::from_secs(44),
+        ..NodeConfig::default()
+    };
     let epoch = config.epoch;
     assert_eq!(config.check(), Err(ConfigError::Epoch { epoch, least }));
     config.epoch = least;
     assert_eq!(config.check(), Ok(()));
     config.pulse = Duration::from_millis(99);
-    assert!(config.check().unwrap_err().to_string().contains("100ms to 60s"));
+    assert!(
+        config
+            .check()
+            .unwrap_err()
+            .to_string()
+            .contains("100ms to 60s")
+    );
 }
 
 #[test]
@@ -115,7 +147,14 @@ fn the_node_uses_only_the_time_it_is_given() {
         }
         let start = sim.now;
         sim.run(seconds(200));
-        sim.sent.iter().map(|sent| sent.at.since(start)).collect::<Vec<_>>()
+        sim.sent
+            .iter()
+            .map(|sent| sent.at.since(start))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(run(0), run(987_654_321_000_000), "only differences of times may matter");
+    assert_eq!(
+        run(0),
+        run(987_654_321_000_000),
+        "only differences of times may matter"
+    );
 }
