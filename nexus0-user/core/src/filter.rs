@@ -439,3 +439,6 @@ impl<M: Maps> Filter<M> {
         self.maps.write_config(&self.config)
     }
 }
+
+#[cfg(test)]
+mod tests;

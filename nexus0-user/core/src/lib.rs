@@ -49,3 +49,5 @@ mod turn;
 
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod vectors;

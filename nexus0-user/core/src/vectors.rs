@@ -1,0 +1,522 @@
+//! Golden vectors for those who write a node of their own: docs/vectors.json is what this file makes.
+
+use std::path::{Path, PathBuf};
+
+use nexus0_common::wire::cursor::Writer;
+use nexus0_common::wire::{
+    Anchor, Ann, Answer, AnswerEntry, Ask, Beacon, Body, Bye, Class, DoorProbe, DoorReply, Epoch,
+    GROUP, Hold, Probe, ProbeReply, Pulse, Request, Roster, RosterEntry, StillHere,
+};
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+use crate::grant::{Grant, GrantRequest, Kind, MeshRoot};
+use crate::id::{ChainId, RequestId, sha256};
+use crate::identity::Identity;
+use crate::join::{answer_context, request_id};
+use crate::roster::{Member, Roster as Members};
+use crate::seal::{EpochSeal, JoinBox, Welcome};
+use crate::secret::{Material, expand};
+use crate::send::{Envelope, Under, class_of};
+use crate::time::Time;
+
+const CHAIN: ChainId = ChainId([0xc1; 8]);
+const SOURCE: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1];
+const PEER: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 2];
+
+/// JSON, as much as is needed: objects of strings, numbers and objects.
+#[derive(Default)]
+struct Object(Vec<(String, String)>);
+
+impl Object {
+    fn hex(&mut self, name: &str, bytes: &[u8]) -> &mut Self {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.text(name, &digits)
+    }
+
+    fn text(&mut self, name: &str, text: &str) -> &mut Self {
+        self.0.push((name.into(), format!("\"{text}\"")));
+        self
+    }
+
+    fn number(&mut self, name: &str, number: u64) -> &mut Self {
+        self.0.push((name.into(), number.to_string()));
+        self
+    }
+
+    fn object(&mut self, name: &str, object: &Self) -> &mut Self {
+        let lines = object
+            .0
+            .iter()
+            .map(|(name, value)| format!("\"{name}\": {}", value.replace('\n', "\n  ")));
+        let lines: Vec<String> = lines.collect();
+        self.0
+            .push((name.into(), format!("{{\n  {}\n}}", lines.join(",\n  "))));
+        self
+    }
+}
+
+/// The mesh, two nodes and one epoch that all vectors share.
+struct World {
+    root: MeshRoot,
+    anchor: Identity,
+    joiner: Identity,
+    anchor_grant: Grant,
+    joiner_grant: Grant,
+    door: Under,
+    current: Under,
+}
+
+impl World {
+    fn new() -> Self {
+        let root = MeshRoot::from_seed(&[0x01; 32]);
+        let anchor = Identity::from_seeds(&[0x11; 32], &[0x12; 32]);
+        let joiner = Identity::from_seeds(&[0x21; 32], &[0x22; 32]);
+        let grant = |identity: &Identity, name, kind, ego, serial| {
+            let public_key = identity.public_key();
+            let request = GrantRequest {
+                public_key,
+                name,
+                zone: "shed",
+                kind,
+                ego,
+                serial,
+            };
+            root.issue(&request).unwrap()
+        };
+        let current = Zeroizing::new([0x31; 32]);
+        Self {
+            anchor_grant: grant(&anchor, "anvil", Kind::RigHub, 90, 1),
+            joiner_grant: grant(&joiner, "bellows", Kind::Agent, 40, 2),
+            door: Under {
+                material: Material::door(root.mesh_id()),
+                chain: None,
+            },
+            current: Under {
+                material: Material::derive(root.mesh_id(), current),
+                chain: Some(CHAIN),
+            },
+            root,
+            anchor,
+            joiner,
+        }
+    }
+
+    fn roster(&self) -> Members {
+        let mut roster = Members::default();
+        for (identity, grant) in [
+            (&self.anchor, &self.anchor_grant),
+            (&self.joiner, &self.joiner_grant),
+        ] {
+            roster.insert(Member::new(
+                grant.clone(),
+                Some(identity.agreement_key()),
+                Time(0),
+            ));
+            roster.append(identity.node_id());
+        }
+        roster
+    }
+
+    fn derivations(&self, secret: &[u8; 32]) -> Object {
+        let mesh = self.root.mesh_id();
+        let mac: [u8; 32] = expand(&mesh.0, secret, &[b"nexus0 v1 mac"]);
+        let pre_tag: [u8; 16] = expand(&mesh.0, secret, &[b"nexus0 v1 pre-tag"]);
+        let material = Material::derive(mesh, Zeroizing::new(*secret));
+        let mut object = Object::default();
+        object
+            .hex("secret", secret)
+            .hex("mac_key", &mac)
+            .hex("pre_tag_key", &pre_tag);
+        object
+            .hex("seal_key", &*material.seal)
+            .hex("key_id", &material.id.0);
+        object
+    }
+
+    fn node(&self, identity: &Identity, grant: &Grant) -> Object {
+        let [signing, agreement] = *identity.seeds();
+        let mut object = Object::default();
+        object
+            .hex("ed25519_seed", &signing)
+            .hex("ed25519_public", &identity.public_key());
+        object
+            .hex("x25519_seed", &agreement)
+            .hex("x25519_public", &identity.agreement_key());
+        object
+            .hex("id_hash", &identity.id_hash().0)
+            .hex("node_id", &identity.node_id().0);
+        object
+            .hex("grant", grant.bytes())
+            .hex("profile", &grant.profile().0);
+        object
+    }
+
+    fn request(&self) -> (Request, RequestId, StaticSecret) {
+        let secret = StaticSecret::from([0x41; 32]);
+        let ephemeral = PublicKey::from(&secret).to_bytes();
+        let nonce = [0x42; 16];
+        let request = Request {
+            nonce,
+            ephemeral,
+            agreement: self.joiner.agreement_key(),
+            grant: *self.joiner_grant.bytes(),
+            attempt: 0,
+            lowest: 1,
+            highest: 1,
+        };
+        (
+            request,
+            request_id(self.joiner.node_id(), &nonce, &ephemeral),
+            secret,
+        )
+    }
+
+    fn welcome(&self) -> (Object, [u8; 32], [u8; 112]) {
+        let (request, id, _) = self.request();
+        let secret = StaticSecret::from([0x51; 32]);
+        let anchor_key = PublicKey::from(&secret).to_bytes();
+        let names = JoinBox {
+            mesh: self.root.mesh_id(),
+            request: id,
+            anchor: self.anchor.node_id(),
+            joiner: self.joiner.node_id(),
+            anchor_key,
+            joiner_key: request.ephemeral,
+        };
+        let (current, next) = (
+            self.current.material.secret.clone(),
+            Zeroizing::new([0x32; 32]),
+        );
+        let welcome = Welcome {
+            current,
+            next: Some(next),
+            floor: 1 << 20,
+        };
+        let context = answer_context(CHAIN.0, 7);
+        let sealed = names.seal(&secret, &welcome, &context).unwrap();
+        let mut object = Object::default();
+        object
+            .hex("anchor_ephemeral_secret", &[0x51; 32])
+            .hex("anchor_ephemeral", &anchor_key);
+        object.hex("joiner_ephemeral_secret", &[0x41; 32]);
+        object
+            .hex("joiner_ephemeral", &request.ephemeral)
+            .hex("request_id", &id.0);
+        object
+            .hex("associated_data", &context)
+            .hex("current", &[0x31; 32]);
+        object
+            .hex("next", &[0x32; 32])
+            .number("sequence_floor", 1 << 20)
+            .hex("box", &sealed);
+        let joiner = self.joiner.node_id().0;
+        (
+            object,
+            anchor_key,
+            AnswerEntry {
+                request: id.0,
+                joiner,
+                sealed,
+            }
+            .bytes(),
+        )
+    }
+
+    fn epoch(&self) -> (Object, Epoch) {
+        let next = Material::derive(self.root.mesh_id(), Zeroizing::new([0x32; 32]));
+        let roster = self.roster();
+        let mut succession = [0; 128];
+        for (room, id) in succession.chunks_exact_mut(8).zip(roster.succession()) {
+            room.copy_from_slice(&id.0);
+        }
+        let mut body = Epoch {
+            chain: CHAIN.0,
+            parent: [0; 8],
+            number: 8,
+            key_id: next.id.0,
+            activates_in: 30_000,
+            epoch: 60_000,
+            pulse: 5_000,
+            flags: 0,
+            members: 2,
+            roster: roster.digest().unwrap().0,
+            revocation: 0,
+            succession,
+            salt: [0x61; 32],
+            sealed: [0; 48],
+        };
+        let bytes = body_bytes(&body);
+        let seal = EpochSeal {
+            mesh: self.root.mesh_id(),
+            key: &self.current.material.seal,
+            salt: &body.salt,
+            sealer: self.anchor.node_id(),
+            chain: CHAIN,
+            number: 8,
+        };
+        let sealed = seal.seal(&next.secret, &bytes[..216]).unwrap();
+        let mut object = Object::default();
+        object
+            .hex("seal_key", &*self.current.material.seal)
+            .hex("salt", &body.salt);
+        object
+            .hex("sealer", &self.anchor.node_id().0)
+            .hex("chain", &CHAIN.0)
+            .number("number", 8);
+        object
+            .hex("associated_data", &bytes[..216])
+            .hex("secret", &*next.secret);
+        object.hex("sealed", &sealed);
+        body.sealed = sealed;
+        (object, body)
+    }
+
+    fn frame<B: Body>(
+        &self,
+        body: &B,
+        by: &Identity,
+        under: &Under,
+        to: [u8; 16],
+    ) -> (Object, Vec<u8>) {
+        let source = if by.node_id() == self.anchor.node_id() {
+            SOURCE
+        } else {
+            PEER
+        };
+        let sequence = 0x0010_0001;
+        let (mesh, identity) = (self.root.mesh_id(), by);
+        let envelope = Envelope {
+            mesh,
+            identity,
+            under,
+            source,
+            destination: to,
+            sequence,
+        };
+        let payload = envelope.frame(body).unwrap();
+        let mut object = Object::default();
+        object
+            .number("type", B::TYPE as u64)
+            .hex("source", &source)
+            .hex("destination", &to);
+        object.text(
+            "class",
+            if class_of(&to) == Class::Multicast {
+                "multicast"
+            } else {
+                "unicast"
+            },
+        );
+        object.text(
+            "key",
+            if under.chain.is_some() {
+                "epoch"
+            } else {
+                "door"
+            },
+        );
+        object
+            .hex("chain", &under.chain.unwrap_or_default().0)
+            .hex("sender", &by.node_id().0);
+        object
+            .number("sequence", sequence)
+            .hex("body", &body_bytes(body))
+            .hex("payload", &payload);
+        (object, payload)
+    }
+
+    fn frames(&self) -> Object {
+        let (anchor, joiner, door, current) =
+            (&self.anchor, &self.joiner, &self.door, &self.current);
+        let roster = self.roster();
+        let digest = roster.digest().unwrap().0;
+        let pulse = Pulse {
+            status: 1,
+            flags: 0,
+            anchor: anchor.node_id().0,
+            uptime: 3600,
+            profile: self.anchor_grant.profile().0,
+            roster: digest,
+            next_key: [0x71; 4],
+        };
+        let follower = Pulse {
+            status: 0,
+            profile: self.joiner_grant.profile().0,
+            ..pulse
+        };
+        let (grant, chain, nonce) = (*self.anchor_grant.bytes(), CHAIN.0, [0x72; 16]);
+        let entries: Vec<[u8; 168]> = roster
+            .succession()
+            .iter()
+            .map(|id| roster.entry(*id).unwrap().bytes())
+            .collect();
+        let entries = entries.as_slice();
+        let (_, ephemeral, welcome) = self.welcome();
+        let answer = Answer {
+            ephemeral,
+            chain,
+            number: 7,
+            flags: 1,
+            entries: &[welcome],
+            epoch: 60_000,
+            pulse: 5_000,
+            remaining: 30_000,
+            roster: digest,
+            members: 2,
+            revocation: 0,
+            grant,
+        };
+        let (anchor_pulse, payload) = self.frame(&Anchor(pulse), anchor, current, GROUP);
+        let still_here = StillHere {
+            source: SOURCE,
+            pulse: *payload.first_chunk().unwrap(),
+        };
+        let ann = self.frame(&Ann(follower), joiner, current, GROUP).0;
+        let request = self.request().0;
+        let mut all = Object::default();
+        all.object("ANN", &ann).object("ANCHOR", &anchor_pulse);
+        all.object(
+            "EPOCH",
+            &self.frame(&self.epoch().1, anchor, current, GROUP).0,
+        );
+        let body = Roster {
+            chain,
+            number: 7,
+            roster: digest,
+            members: 2,
+            entries,
+        };
+        all.object("ROSTER", &self.frame(&body, anchor, current, GROUP).0);
+        all.object(
+            "BYE",
+            &self
+                .frame(&Bye { chain, reason: 1 }, anchor, current, GROUP)
+                .0,
+        );
+        all.object(
+            "STILL-HERE",
+            &self.frame(&still_here, joiner, current, SOURCE).0,
+        );
+        all.object(
+            "PROBE",
+            &self.frame(&Probe { nonce }, joiner, current, SOURCE).0,
+        );
+        let body = ProbeReply { nonce, state: 3 };
+        all.object("PROBE-REPLY", &self.frame(&body, anchor, current, PEER).0);
+        all.object(
+            "ASK",
+            &self
+                .frame(
+                    &Ask {
+                        what: 1,
+                        roster: digest,
+                    },
+                    joiner,
+                    current,
+                    SOURCE,
+                )
+                .0,
+        );
+        all.object("REQ_EPOCH", &self.frame(&request, joiner, door, GROUP).0);
+        all.object("ANSWER", &self.frame(&answer, anchor, door, GROUP).0);
+        let body = Beacon {
+            chain,
+            number: 7,
+            revocation: 0,
+            grant,
+        };
+        all.object("BEACON", &self.frame(&body, anchor, door, GROUP).0);
+        let body = Hold {
+            request: self.request().1.0,
+            grant,
+        };
+        all.object("HOLD", &self.frame(&body, anchor, door, PEER).0);
+        all.object(
+            "DOOR-PROBE",
+            &self
+                .frame(&DoorProbe { nonce, grant }, anchor, door, PEER)
+                .0,
+        );
+        let body = DoorReply { nonce, state: 1 };
+        all.object("DOOR-REPLY", &self.frame(&body, joiner, door, SOURCE).0);
+        all
+    }
+
+    fn json(&self) -> String {
+        let mesh = self.root.mesh_id();
+        let mut mesh_object = Object::default();
+        mesh_object.hex("root_seed", &*self.root.seed());
+        mesh_object
+            .hex("root_public", &self.root.public_key())
+            .hex("mesh_id", &mesh.0);
+        let entry = RosterEntry {
+            position: 0,
+            grant: *self.anchor_grant.bytes(),
+            agreement: self.anchor.agreement_key(),
+        };
+        let mut roster = Object::default();
+        roster.hex("first_entry", &entry.bytes());
+        roster.hex("digest", &self.roster().digest().unwrap().0);
+        let door = sha256(&[b"nexus0 v1 door", &mesh.0]);
+        let mut all = Object::default();
+        all.number("version", 1).object("mesh", &mesh_object);
+        all.object("anchor", &self.node(&self.anchor, &self.anchor_grant));
+        all.object("joiner", &self.node(&self.joiner, &self.joiner_grant));
+        all.object("door", &self.derivations(&door));
+        all.object("epoch", &self.derivations(&[0x31; 32]));
+        all.object("next_epoch", &self.derivations(&[0x32; 32]));
+        all.object("roster", &roster)
+            .object("answer_box", &self.welcome().0);
+        all.object("epoch_seal", &self.epoch().0)
+            .object("frames", &self.frames());
+        let mut file = Object::default();
+        file.object("", &all);
+        format!("{}\n", file.0[0].1)
+    }
+}
+
+fn body_bytes<B: Body>(body: &B) -> Vec<u8> {
+    let mut room = [0; 1119];
+    let mut writer = Writer::new(&mut room);
+    body.emit(&mut writer);
+    let used = writer.position().unwrap();
+    room[..used].to_vec()
+}
+
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/vectors.json")
+}
+
+#[test]
+fn the_published_vectors_are_what_this_code_makes() {
+    let published = std::fs::read_to_string(file()).expect("docs/vectors.json");
+    assert!(
+        published == World::new().json(),
+        "docs/vectors.json differs: if the wire changed on purpose, run \
+         `cargo test -p nexus0-core -- --ignored write_the_vectors`"
+    );
+}
+
+#[test]
+fn every_frame_type_but_data_has_a_vector() {
+    let names = World::new().frames().0;
+    for frame_type in nexus0_common::wire::FrameType::ALL {
+        let known = names.iter().any(|(name, _)| name == frame_type.name());
+        assert!(
+            known || frame_type.name() == "DATA",
+            "{}",
+            frame_type.name()
+        );
+    }
+}
+
+#[test]
+#[ignore = "writes docs/vectors.json"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the generator of a checked-in file"
+)]
+fn write_the_vectors() {
+    std::fs::write(file(), World::new().json()).expect("docs is writable");
+}
