@@ -1,8 +1,9 @@
 //! What happened: each event becomes a log line, the last ones are kept for `status`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use nexus0_core::event::Reason;
 use nexus0_core::id::NodeId;
 use nexus0_core::node::Event;
 use nexus0_core::time::Time;
@@ -11,6 +12,8 @@ use crate::api::types::{EventLine, Failover};
 
 /// Lines kept.
 const KEPT: usize = 16;
+/// Names kept; far more than a roster has.
+const NAMES: usize = 4096;
 
 /// The memory of events.
 #[derive(Debug, Default)]
@@ -19,11 +22,29 @@ pub(super) struct Journal {
     pub(super) failovers: VecDeque<Failover>,
     pub(super) join: Option<Duration>,
     pub(super) cold_start: Option<Duration>,
+    names: BTreeMap<NodeId, String>,
 }
 
 impl Journal {
-    /// Takes an event; `name` finds what a node is called.
-    pub(super) fn record(&mut self, now: Time, event: &Event, name: impl Fn(NodeId) -> String) {
+    /// Remembers what a node is called, also after it has left the roster.
+    pub(super) fn call(&mut self, id: NodeId, name: &str) {
+        if self.names.len() >= NAMES {
+            self.names.clear();
+        }
+        self.names.insert(id, name.to_owned());
+    }
+
+    /// Takes an event.
+    pub(super) fn record(&mut self, now: Time, event: &Event) {
+        if let Event::PeerAdded { id, name } = event {
+            self.call(*id, name);
+        }
+        let name = |id: NodeId| {
+            self.names
+                .get(&id)
+                .cloned()
+                .unwrap_or_else(|| id.to_string())
+        };
         let text = describe(event, name);
         let kind = kind(event);
         tracing::info!(event = kind.as_str(), "{text}");
@@ -49,15 +70,12 @@ impl Journal {
                 reason,
                 ..
             } => {
-                let reason = serde_json::to_value(reason).ok();
                 let failover = Failover {
                     at_ns: now.0,
                     from: old.map(|id| id.to_string()),
                     to: new.to_string(),
                     chain: chain.to_string(),
-                    reason: reason
-                        .and_then(|r| r.as_str().map(str::to_owned))
-                        .unwrap_or_default(),
+                    reason: reason_word(*reason),
                     took_ms: None,
                 };
                 keep(&mut self.failovers, failover);
@@ -94,6 +112,12 @@ fn keep<T>(queue: &mut VecDeque<T>, item: T) {
     queue.push_back(item);
 }
 
+/// The kebab-case name of a reason.
+fn reason_word(reason: Reason) -> String {
+    let value = serde_json::to_value(reason).unwrap_or_default();
+    value.as_str().unwrap_or("unknown").to_owned()
+}
+
 /// The kebab-case name that the event is serialised under.
 fn kind(event: &Event) -> String {
     let value = serde_json::to_value(event).unwrap_or_default();
@@ -120,9 +144,10 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
             reason,
             ..
         } => format!(
-            "the anchor is now {}, before {} ({reason:?}, epoch {number})",
+            "the anchor is now {}, before {} ({}, epoch {number})",
             name(*new),
-            name(*old)
+            name(*old),
+            reason_word(*reason)
         ),
         Event::AnchorChanged {
             old: None,
@@ -131,7 +156,11 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
             reason,
             ..
         } => {
-            format!("the anchor is {} ({reason:?}, epoch {number})", name(*new))
+            format!(
+                "the anchor is {} ({}, epoch {number})",
+                name(*new),
+                reason_word(*reason)
+            )
         }
         Event::EpochTurned { number, key_id } => format!("epoch {number} begins, key {key_id}"),
         Event::Promoted { chain, number } => {
@@ -176,12 +205,7 @@ fn millis(elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nexus0_core::event::Reason;
     use nexus0_core::id::ChainId;
-
-    fn name(id: NodeId) -> String {
-        format!("n{}", id.0[0])
-    }
 
     fn change(chain: u8) -> Event {
         Event::AnchorChanged {
@@ -196,21 +220,22 @@ mod tests {
     #[test]
     fn a_failover_is_measured_by_the_first_pulse_of_its_own_chain() {
         let mut journal = Journal::default();
-        journal.record(Time(5), &change(1), name);
-        journal.record(Time(6), &change(2), name);
+        journal.call(NodeId([2; 8]), "n2");
+        journal.record(Time(5), &change(1));
+        journal.record(Time(6), &change(2));
         let elapsed = Some(Duration::from_millis(900));
         let pulse = Event::FirstPulseOf {
             anchor: NodeId([2; 8]),
             chain: ChainId([1; 8]),
             elapsed,
         };
-        journal.record(Time(7), &pulse, name);
+        journal.record(Time(7), &pulse);
         let took: Vec<_> = journal.failovers.iter().map(|f| f.took_ms).collect();
         assert_eq!(took, [Some(900), None]);
         assert_eq!(journal.failovers[0].reason, "stepped-back");
         assert_eq!(journal.events[0].kind, "anchor-changed");
         assert!(
-            journal.events[0].text.contains("now n2, before n1"),
+            journal.events[0].text.contains("now n2, before 0101"),
             "{:?}",
             journal.events
         );
@@ -220,7 +245,7 @@ mod tests {
     fn the_memory_is_bounded() {
         let mut journal = Journal::default();
         for at in 0..100 {
-            journal.record(Time(at), &Event::Rejoining, name);
+            journal.record(Time(at), &Event::Rejoining);
         }
         assert_eq!(journal.events.len(), KEPT);
         assert_eq!(journal.events[0].at_ns, 84);

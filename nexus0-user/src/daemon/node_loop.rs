@@ -72,8 +72,10 @@ enum Wake {
 impl NodeLoop {
     /// Runs until a signal ends it; the filter stays attached.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
-        tracing::info!("{}: {}", self.who.interface, self.memory.address.describe());
         self.look_at_address()?;
+        if self.memory.address == LinkLocal::Missing {
+            tracing::warn!("{}: {}", self.who.interface, LinkLocal::Missing.describe());
+        }
         loop {
             self.settle()?;
             match self.wake().await.map_err(RunError::io("wait"))? {
@@ -171,13 +173,7 @@ impl NodeLoop {
                     payload,
                 } => self.transmit(destination, &payload),
                 Output::Dataplane(op) => self.plane.apply(&op, now)?,
-                Output::Event(event) => {
-                    let view = self.node.view(now);
-                    let who = &self.who;
-                    self.memory
-                        .journal
-                        .record(now, &event, |id| who.name_of(&view, id));
-                }
+                Output::Event(event) => self.memory.journal.record(now, &event),
             }
         }
         Ok(())

@@ -33,7 +33,7 @@ pub(super) struct Identification {
     pub(super) mesh_id: String,
     pub(super) observe: bool,
     pub(super) started: u64,
-    id: NodeId,
+    pub(super) id: NodeId,
 }
 
 impl Identification {
@@ -57,16 +57,6 @@ impl Identification {
             self.interface,
             run_dir_flag(&self.run_dir)
         )
-    }
-
-    /// What a node is called, or its id where the name is not known.
-    pub(super) fn name_of(&self, view: &View, id: NodeId) -> String {
-        let member = self.member_of(view, id);
-        if member.name.is_empty() {
-            member.id
-        } else {
-            member.name
-        }
     }
 
     /// The member with this id, as far as it is known.

@@ -59,9 +59,11 @@ pub(super) fn start(options: Options) -> Result<NodeLoop, RunError> {
     let refusals = plane.take_events();
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut journal = Journal::default();
+    journal.call(who.id, &who.member.name);
     let memory = Memory {
         address: LinkLocal::Missing,
-        journal: Journal::default(),
+        journal,
         samples: Samples::default(),
         counters: BTreeMap::new(),
     };
