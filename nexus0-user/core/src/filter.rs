@@ -429,7 +429,7 @@ impl<M: Maps> Filter<M> {
                 .write_signed_word(peer, generation, position.word, marked)?;
         }
         let arrival = self.maps.signed_arrival(peer)?;
-        match rate::charge(arrival, now.0, &self.config.signed) {
+        match rate::charge(arrival, now.0, &self.config.member) {
             Some(arrival) => self.maps.write_signed_arrival(peer, arrival),
             None => Ok(()),
         }

@@ -35,6 +35,8 @@ pub(crate) struct Lineage {
     pub(crate) anchor: NodeId,
     /// When this node came into the chain.
     pub(crate) since: Time,
+    /// When the whole roster was last known.
+    pub(crate) complete_at: Time,
     /// The anchor's last signed sign of life.
     pub(crate) last_life: Time,
     /// The anchor's last pulse.
@@ -57,6 +59,7 @@ impl Lineage {
             number,
             anchor,
             since: now,
+            complete_at: now,
             last_life: now,
             last_pulse: None,
             previous_pulse: None,

@@ -9,6 +9,7 @@ use crate::admission::Admitted;
 use crate::filter::MapOp;
 use crate::grant::Grant;
 use crate::id::{ChainId, NodeId, RosterDigest};
+use crate::lineage::Lineage;
 use crate::node::{Event, Node};
 use crate::roster::Member;
 use crate::time::Time;
@@ -72,7 +73,16 @@ impl Node {
     pub(crate) fn check_roster(&mut self, now: Time) {
         if self.complete() {
             self.timers.stop(Timer::AskRoster);
+            if let Some(lineage) = &mut self.lineage {
+                lineage.complete_at = now;
+            }
             self.prune(now);
+            return;
+        }
+        let patience = self.rhythm.pulses(3, 1);
+        let overdue = |lineage: &Lineage| now.since(lineage.complete_at) > patience;
+        if self.join.is_none() && self.lineage.as_ref().is_some_and(overdue) {
+            self.start_join(now);
             return;
         }
         let pause = self.between(ASK_AFTER.0, ASK_AFTER.1);

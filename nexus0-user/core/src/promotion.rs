@@ -52,6 +52,7 @@ impl Node {
         let lineage = descendant(&old, chain, self.id, number, now);
         let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
         self.succeed(now, &old, lineage, material, reason);
+        self.roster.append(self.id);
         self.promotion = Some(Promotion {
             under,
             old,

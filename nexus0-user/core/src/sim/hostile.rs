@@ -48,6 +48,9 @@ fn swarm(seed: u64) -> (usize, usize, usize) {
     }
     sim.link = Link::GOOD;
     let took = sim.run_until(seconds(240), Sim::agrees);
+    if took.is_none() {
+        sim.explain();
+    }
     assert!(took.is_some(), "seed {seed}: anchors {:?}", sim.anchors());
     sim.run(seconds(130));
     sim.assert_one_anchor();

@@ -392,6 +392,29 @@ impl Sim {
             .collect()
     }
 
+    /// Prints who follows whom.
+    pub(crate) fn explain(&self) {
+        for (index, node) in self.running() {
+            let view = node.view(self.now);
+            let lineage = node.lineage.as_ref();
+            println!(
+                "{index} {} {:?} follows {:?} chain {:?} number {} complete {} knows {:?} life {:?} joining {}",
+                view.node,
+                view.role,
+                view.anchor,
+                view.chain,
+                view.number,
+                view.complete,
+                node.roster.succession(),
+                lineage.map(|lineage| self.now.since(lineage.last_life)),
+                node.join.is_some(),
+            );
+            for (at, event) in self.nodes[index].events.iter().rev().take(12).rev() {
+                println!("    {at} {event:?}");
+            }
+        }
+    }
+
     /// Whether there is one anchor, and everyone running follows it and knows everyone.
     pub(crate) fn agrees(&self) -> bool {
         let [anchor] = self.anchors()[..] else {
