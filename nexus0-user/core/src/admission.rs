@@ -103,9 +103,10 @@ impl Node {
         destination: [u8; 16],
         payload: &'a [u8],
     ) -> Option<Admitted<'a>> {
+        let own = self.address?;
         let shape = Shape::parse(payload)?;
         let sender = NodeId(shape.header.sender);
-        let to_us = Some(destination) == self.address;
+        let to_us = destination == own;
         if sender == self.id
             || !link_local(&source)
             || shape.header.class != class_of(&destination)
@@ -197,7 +198,6 @@ impl Node {
         if let Some(member) = self.roster.get_mut(frame.sender) {
             member.last_heard = Some(now);
             member.address = Some(frame.source);
-            member.highest_sequence = member.highest_sequence.max(frame.header.sequence);
         }
         if self.is_anchor() {
             self.confirm_newcomer(now, frame.sender);

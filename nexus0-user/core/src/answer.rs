@@ -25,6 +25,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const PER_NODE: Duration = Duration::from_secs(2);
 /// How far above what was seen a joiner's sequence starts.
 const FLOOR_STEP: u64 = 1 << 20;
+/// Whatever was forged in a node's name, it can go on from here.
+const MAX_FLOOR: u64 = 1 << 36;
 /// Most requests waiting, answers remembered, joiners not yet heard and requesters remembered.
 const MAX_ROWS: usize = 512;
 /// Members that reply HOLD: the first in the one order.
@@ -225,17 +227,14 @@ impl Node {
 
     fn welcome(&self, now: Time, joiner: NodeId) -> Option<Welcome> {
         let chain = self.lineage.as_ref()?.chain;
-        let seen = self
-            .roster
-            .get(joiner)
-            .map_or(0, |member| member.highest_sequence);
+        let floor = self.keys.highest(joiner).saturating_add(FLOOR_STEP);
         Some(Welcome {
             current: self.keys.current(chain, now)?.material.secret.clone(),
             next: self
                 .keys
                 .next(chain, now)
                 .map(|key| key.material.secret.clone()),
-            floor: seen.saturating_add(FLOOR_STEP),
+            floor: floor.min(MAX_FLOOR),
         })
     }
 

@@ -53,6 +53,7 @@ impl Rhythm {
 /// Replay windows of one sender under one key: multicast, unicast, signed (R9).
 #[derive(Clone, Debug)]
 struct Windows {
+    highest: u64,
     multicast: Window,
     unicast: Window,
     signed: Window,
@@ -123,6 +124,7 @@ impl EpochKey {
             .windows
             .entry(NodeId(header.sender))
             .or_insert_with(Windows::new);
+        windows.highest = windows.highest.max(header.sequence);
         let Some(position) = replay::position(header.sequence) else {
             return;
         };
@@ -149,6 +151,7 @@ impl Windows {
     fn new() -> Self {
         let empty = [0; WINDOW_WORDS];
         Self {
+            highest: 0,
             multicast: empty,
             unicast: empty,
             signed: empty,
@@ -190,6 +193,12 @@ impl KeyRing {
     /// The key with this id.
     pub(crate) fn find_mut(&mut self, id: KeyId) -> Option<&mut EpochKey> {
         self.0.iter_mut().find(|key| key.material.id == id)
+    }
+
+    /// The highest sequence of a sender under any live key.
+    pub(crate) fn highest(&self, sender: NodeId) -> u64 {
+        let windows = self.0.iter().filter_map(|key| key.windows.get(&sender));
+        windows.map(|windows| windows.highest).max().unwrap_or(0)
     }
 
     /// The key a chain's members send under.

@@ -278,9 +278,8 @@ impl<M: Maps> Filter<M> {
             Some(generation) => generation,
             None => self.evict_key()?,
         };
-        let slot = match self.free_slot() {
-            Some(slot) => slot,
-            None => return Ok(()),
+        let Some(slot) = self.free_slot() else {
+            return Ok(());
         };
         self.maps.clear_generation(generation as usize)?;
         self.write_slot(slot, KeySlot { generation, ..key })?;

@@ -94,6 +94,9 @@ impl Node {
             newest: None,
         });
         self.op(MapOp::Joining(true));
+        if self.address.is_none() {
+            return;
+        }
         self.timers.set(Timer::Judge, now + SETTLING);
         self.request(now);
     }
@@ -211,7 +214,6 @@ impl Node {
         ));
         if let Some(next) = welcome.next {
             self.take_next(
-                now,
                 Material::derive(self.mesh, next),
                 number.saturating_add(1),
                 end,

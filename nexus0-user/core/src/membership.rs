@@ -109,7 +109,9 @@ impl Node {
             .map(|(id, _)| id)
             .filter(|id| !listed.contains(id) && *id != anchor && *id != self.id)
             .collect();
-        others.into_iter().for_each(|id| self.forget(id));
+        for id in others {
+            self.forget(id);
+        }
         if !listed.contains(&self.id)
             && self.join.is_none()
             && now.since(since) > self.rhythm.pulses(3, 1)
@@ -266,7 +268,9 @@ impl Node {
             .filter(|(_, member)| over(member))
             .map(|(id, _)| id)
             .collect();
-        gone.into_iter().for_each(|id| self.forget(id));
+        for id in gone {
+            self.forget(id);
+        }
     }
 
     /// The anchor leaves out members not heard for twelve pulses.
@@ -280,6 +284,8 @@ impl Node {
             .filter(|(id, member)| *id != self.id && silent(member))
             .map(|(id, _)| id)
             .collect();
-        gone.into_iter().for_each(|id| self.forget(id));
+        for id in gone {
+            self.forget(id);
+        }
     }
 }

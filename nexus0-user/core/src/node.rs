@@ -195,6 +195,7 @@ pub struct Node {
     pub(crate) started: Time,
     pub(crate) left: bool,
     pub(crate) address: Option<[u8; 16]>,
+    pub(crate) address_lost: Option<Time>,
     pub(crate) door: Material,
     pub(crate) keys: KeyRing,
     pub(crate) roster: Roster,
@@ -256,6 +257,7 @@ impl Node {
             started: now,
             left: false,
             address: None,
+            address_lost: None,
             door: Material::door(mesh),
             keys: KeyRing::default(),
             roster,
@@ -286,7 +288,7 @@ impl Node {
         }
         match input {
             Input::AddressReady(address) => self.address_ready(now, address),
-            Input::AddressLost => self.address_lost(),
+            Input::AddressLost => self.address_lost(now),
             Input::Frame {
                 source,
                 destination,
@@ -304,18 +306,30 @@ impl Node {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self
+        let late = self
             .timers
             .next()
-            .is_some_and(|due| now.since(due) > self.rhythm.pulse)
-        {
-            self.stalled_until = now + self.rhythm.pulses(2, 1);
-        }
+            .map_or(Duration::ZERO, |due| now.since(due));
+        self.after_pause(now, late);
         for _ in 0..MAX_TIMERS {
             let Some(timer) = self.timers.due(now) else {
                 return;
             };
             self.serve(now, timer);
+        }
+    }
+
+    /// A node that did not run, or had no link, listens before it judges others. An anchor that was away
+    /// for so long that it has been succeeded joins again.
+    fn after_pause(&mut self, now: Time, pause: Duration) {
+        if pause > self.rhythm.pulse {
+            self.stalled_until = now + self.rhythm.pulses(2, 1);
+        }
+        if pause > self.rhythm.pulses(3, 1) && self.is_anchor() {
+            self.leave_lineage(now, None);
+            self.lineage = None;
+            self.event(Event::Rejoining);
+            self.start_join(now);
         }
     }
 
@@ -383,17 +397,34 @@ impl Node {
     }
 
     fn address_ready(&mut self, now: Time, address: [u8; 16]) {
+        let first = self.address.is_none();
         self.address = Some(address);
         self.op(MapOp::Addresses(vec![address]));
         self.timers.set_once(Timer::Sweep, now + self.rhythm.pulse);
-        if self.lineage.is_none() && self.join.is_none() {
+        if !first {
+            return;
+        }
+        let pause = self
+            .address_lost
+            .take()
+            .map_or(Duration::ZERO, |lost| now.since(lost));
+        self.after_pause(now, pause);
+        if self.lineage.is_none() || self.join.is_some() {
             self.start_join(now);
+        } else {
+            self.pulse(now);
+            self.timers.set(Timer::Suspect, now + self.rhythm.pulse);
         }
     }
 
-    fn address_lost(&mut self) {
-        self.address = None;
-        self.op(MapOp::Addresses(Vec::new()));
+    fn address_lost(&mut self, now: Time) {
+        if self.address.take().is_some() {
+            self.address_lost = Some(now);
+            self.op(MapOp::Addresses(Vec::new()));
+            for timer in [Timer::Request, Timer::Judge, Timer::Suspect] {
+                self.timers.stop(timer);
+            }
+        }
     }
 
     /// Forgets keys, answered joiners and members whose time is over.

@@ -166,10 +166,8 @@ impl Node {
         if self.is_anchor() {
             self.send_bye(now, bye::STEPPED_BACK);
         }
-        let old = Lineage {
-            number: held.parent_number,
-            ..held.clone()
-        };
+        let mut old = held.clone();
+        old.number = held.parent_number;
         let succession = self.roster.succession().to_vec();
         self.take_promotion(now, frame, body, &old, Reason::Outranked)?;
         let lineage = self.lineage.as_mut()?;

@@ -23,8 +23,6 @@ pub(crate) struct Member {
     pub(crate) last_heard: Option<Time>,
     /// Where that frame came from.
     pub(crate) address: Option<[u8; 16]>,
-    /// Highest sequence accepted.
-    pub(crate) highest_sequence: u64,
     /// An answered joiner is forgotten then, unless it is heard.
     pub(crate) pending_until: Option<Time>,
 }
@@ -38,7 +36,6 @@ impl Member {
             known_since: now,
             last_heard: None,
             address: None,
-            highest_sequence: 0,
             pending_until: None,
         }
     }

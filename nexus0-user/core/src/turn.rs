@@ -103,18 +103,18 @@ impl Node {
             current.activation + self.rhythm.epoch,
         );
         let material = self.fresh_material();
-        self.take_next(now, material, number, end, chain)
+        self.take_next(material, number, end, chain);
+        Some(())
     }
 
     /// Holds the next key, and ends the current one a grace after it takes over.
     pub(crate) fn take_next(
         &mut self,
-        _now: Time,
         material: Material,
         number: u64,
         activation: Time,
         chain: ChainId,
-    ) -> Option<()> {
+    ) {
         self.install_key(EpochKey::new(
             material,
             chain,
@@ -126,7 +126,6 @@ impl Node {
         self.keys
             .end_before(chain, number, activation + self.rhythm.grace(), &mut ops);
         self.ops(ops);
-        Some(())
     }
 
     /// Multicasts the next epoch.
@@ -222,7 +221,7 @@ impl Node {
             self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
             let activation =
                 now + Duration::from_millis(body.activates_in.into()).min(self.rhythm.epoch);
-            self.take_next(now, material, body.number, activation, chain);
+            self.take_next(material, body.number, activation, chain);
             self.timers.set(Timer::Turn, activation);
         }
         self.check_roster(now);

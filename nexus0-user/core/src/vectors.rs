@@ -30,8 +30,8 @@ struct Object(Vec<(String, String)>);
 
 impl Object {
     fn hex(&mut self, name: &str, bytes: &[u8]) -> &mut Self {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.text(name, &digits)
+        let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.text(name, &digits.concat())
     }
 
     fn text(&mut self, name: &str, text: &str) -> &mut Self {
@@ -134,7 +134,7 @@ impl World {
         object
     }
 
-    fn node(&self, identity: &Identity, grant: &Grant) -> Object {
+    fn node(identity: &Identity, grant: &Grant) -> Object {
         let [signing, agreement] = *identity.seeds();
         let mut object = Object::default();
         object
@@ -461,8 +461,8 @@ impl World {
         let door = sha256(&[b"nexus0 v1 door", &mesh.0]);
         let mut all = Object::default();
         all.number("version", 1).object("mesh", &mesh_object);
-        all.object("anchor", &self.node(&self.anchor, &self.anchor_grant));
-        all.object("joiner", &self.node(&self.joiner, &self.joiner_grant));
+        all.object("anchor", &Self::node(&self.anchor, &self.anchor_grant));
+        all.object("joiner", &Self::node(&self.joiner, &self.joiner_grant));
         all.object("door", &self.derivations(&door));
         all.object("epoch", &self.derivations(&[0x31; 32]));
         all.object("next_epoch", &self.derivations(&[0x32; 32]));

@@ -299,3 +299,73 @@ fn two_halves_keep_an_anchor_each_and_become_one_mesh_again() {
         assert_eq!(sim.assert_one_anchor(), 0);
     }
 }
+
+#[test]
+fn a_stopped_anchor_is_succeeded_and_joins_again_when_it_wakes() {
+    for pause in [20, 100, 600] {
+        let mut sim = Sim::settled(7, &egos(4));
+        sim.run(seconds(20));
+        let stopped = sim.nodes[0].node.take();
+        sim.run(seconds(pause));
+        assert_eq!(sim.anchors(), [1]);
+        sim.nodes[0].node = stopped;
+        let took = sim.run_until(seconds(5), Sim::agrees).expect("one mesh");
+        println!("after {pause} s: {took:?}");
+        sim.run(seconds(130));
+        assert_eq!(sim.assert_one_anchor(), 1, "the successor stays");
+    }
+}
+
+#[test]
+fn a_link_flap_changes_nothing_and_a_long_one_is_survived() {
+    let mut sim = Sim::settled(8, &egos(4));
+    let flap = |sim: &mut Sim, index: usize, pause| {
+        sim.input(index, Input::AddressLost);
+        sim.deafen(index);
+        sim.run(seconds(pause));
+        sim.blocked.clear();
+        let address = sim.nodes[index].address;
+        sim.input(index, Input::AddressReady(address));
+        sim.run(seconds(30));
+    };
+    flap(&mut sim, 2, 4);
+    flap(&mut sim, 0, 4);
+    assert_eq!(sim.assert_one_anchor(), 0);
+    assert!(
+        sim.events(|event| matches!(event, Event::Promoted { .. }))
+            .is_empty()
+    );
+    flap(&mut sim, 2, 200);
+    assert_eq!(sim.assert_one_anchor(), 0);
+    flap(&mut sim, 0, 40);
+    assert_eq!(sim.assert_one_anchor(), 1);
+}
+
+#[test]
+fn a_node_without_a_link_starts_no_chain() {
+    let mut sim = Sim::settled(9, &egos(2));
+    let alone = sim.add(10);
+    sim.start(alone);
+    sim.input(alone, Input::AddressLost);
+    sim.run(seconds(60));
+    assert_eq!(
+        sim.events(|event| matches!(event, Event::ColdStart { .. }))
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn a_new_address_is_the_same_node() {
+    let mut sim = Sim::settled(10, &egos(3));
+    let mut address = sim.nodes[0].address;
+    address[15] = 0x77;
+    sim.nodes[0].address = address;
+    sim.input(0, Input::AddressReady(address));
+    sim.run(seconds(130));
+    assert_eq!(sim.assert_one_anchor(), 0);
+    assert!(
+        sim.events(|event| matches!(event, Event::Promoted { .. }))
+            .is_empty()
+    );
+}

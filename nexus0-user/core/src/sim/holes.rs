@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use nexus0_common::reason::Verdict;
-use nexus0_common::wire::cursor::Writer;
 use nexus0_common::wire::{
     Anchor, Ann, Body, Class, FrameType, GROUP, HEADER_LEN, Header, Pulse, Request, TRAILER_LEN,
 };

@@ -156,3 +156,32 @@ fn more_bytes_are_never_sent_than_strangers_gave() {
         "the box is of no use without the ephemeral key"
     );
 }
+
+#[test]
+fn a_sequence_forged_by_a_member_mutes_nobody_beyond_the_key() {
+    let mut sim = Sim::settled(2, &[50, 40, 30]);
+    let under = sim.node(0).under_current(sim.now).unwrap();
+    let id = under.material.id;
+    // What a member can do that forges the group's tag: the highest sequence in another one's name.
+    let header = nexus0_common::wire::Header {
+        frame_type: FrameType::Ann,
+        class: nexus0_common::wire::Class::Multicast,
+        key_id: id.0,
+        sender: sim.nodes[2].grant.node_id().0,
+        sequence: nexus0_common::wire::SEQUENCE_END - 1,
+    };
+    let node = sim.nodes[0].node.as_mut().unwrap();
+    node.keys.find_mut(id).unwrap().commit(&header);
+    sim.kill(2);
+    sim.start(2);
+    sim.run(seconds(180));
+    sim.assert_one_anchor();
+    let heard = sim
+        .node(0)
+        .roster
+        .get(sim.id(2))
+        .unwrap()
+        .last_heard
+        .unwrap();
+    assert!(sim.now.since(heard) < seconds(6));
+}

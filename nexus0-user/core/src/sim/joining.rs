@@ -108,7 +108,9 @@ fn a_lossy_duplicating_reordering_link_still_agrees() {
 fn fifty_simultaneous_joins_are_batched() {
     let mut sim = Sim::settled(4, &[100]);
     let joiners: Vec<usize> = (0..49).map(|_| sim.add(10)).collect();
-    joiners.iter().for_each(|index| sim.start(*index));
+    for index in &joiners {
+        sim.start(*index);
+    }
     sim.run_until(seconds(3), Sim::agrees).expect("agreement");
     let computed = sim.node(0).view(sim.now).counters.answers_computed;
     assert_eq!(computed, 49, "one per joiner");

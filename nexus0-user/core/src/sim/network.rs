@@ -58,6 +58,9 @@ pub(crate) struct Sent {
     pub(crate) payload: Vec<u8>,
 }
 
+/// A frame on its way: to whom, source, destination, payload.
+type Flight = (usize, [u8; 16], [u8; 16], Vec<u8>);
+
 impl Sent {
     pub(crate) fn frame_type(&self) -> FrameType {
         Header::parse(&self.payload)
@@ -76,7 +79,7 @@ pub(crate) struct Sim {
     pub(crate) link: Link,
     /// Frames from the first to the second are lost.
     pub(crate) blocked: BTreeSet<(usize, usize)>,
-    queue: BTreeMap<(Time, u64), (usize, [u8; 16], [u8; 16], Vec<u8>)>,
+    queue: BTreeMap<(Time, u64), Flight>,
     count: u64,
     pub(crate) sent: Vec<Sent>,
     incarnations: u64,
