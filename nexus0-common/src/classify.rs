@@ -5,6 +5,7 @@
 //! key id, pre-tag; only then the clock, the sender, the window, the tag. Nothing is charged to
 //! anybody before the pre-tag, and nothing is written before the tag.
 
+use core::borrow::BorrowMut;
 use core::sync::atomic::AtomicU64;
 
 use crate::auth::sha256::{self, Block};
@@ -16,8 +17,7 @@ use crate::rate;
 use crate::reason::Verdict;
 use crate::replay::{self, Position};
 use crate::wire::{
-    Class, FrameType, GROUP, MAGIC, MAX_BLOCKS, Slot, TAG_LEN, TRAILER_LEN, UNICAST_BIT, VERSION,
-    authenticated_len,
+    Class, GROUP, MAGIC, MAX_BLOCKS, PRE_TAG_LEN, TRAILER_LEN, Traits, UNICAST_BIT, VERSION,
 };
 
 /// Attempts to commit against other processors.
@@ -29,6 +29,11 @@ pub trait State {
     fn config(&self) -> Option<&Config>;
     /// The key slots.
     fn keys(&self) -> Option<&Keys>;
+    /// The key in a slot below [`KEY_SLOTS`].
+    #[inline(always)]
+    fn key(&self, slot: usize) -> Option<&KeySlot> {
+        self.keys()?.slots.get(slot)
+    }
     /// Boot-clock nanoseconds.
     fn now(&self) -> u64;
     /// The peer slot of a node id, `None` if it is not in the roster.
@@ -51,10 +56,45 @@ pub trait State {
     fn load(&self, word: &AtomicU64) -> u64;
     /// Stores `new` if the word still is `current`.
     fn compare_exchange(&self, word: &AtomicU64, current: u64, new: u64) -> bool;
+    /// Room for a block: the kernel's 512 bytes of stack are short.
+    #[inline(always)]
+    fn block(&self) -> Option<impl BorrowMut<Block>> {
+        Some([0; 16])
+    }
     /// One SHA-256 compression; the host counts them here.
     #[inline(always)]
     fn compress(&self, state: &mut sha256::State, block: &mut Block) {
         sha256::compress(state, block);
+    }
+
+    // The three seams: the kernel's program makes a function of its own of each, so that the verifier
+    // looks at it once and not on every path that leads there.
+
+    /// [`find_key`].
+    #[inline(always)]
+    fn find_key(&self, id: u32) -> usize {
+        self.keys().map_or(KEY_SLOTS, |keys| find_key(keys, id))
+    }
+
+    /// [`Trailer::read`].
+    #[inline(always)]
+    fn trailer<P: Packet + ?Sized>(&self, packet: &P, blocks: usize) -> Result<Trailer, Verdict> {
+        Trailer::read(packet, blocks)
+    }
+
+    /// [`check_tag`].
+    #[inline(always)]
+    fn check_tag<P: Packet + ?Sized>(
+        &self,
+        packet: &P,
+        slot: usize,
+        blocks: usize,
+        tag: &[u64; 4],
+    ) -> Result<(), Verdict>
+    where
+        Self: Sized,
+    {
+        check_tag(packet, self, slot, blocks, tag)
     }
 }
 
@@ -72,10 +112,14 @@ fn judge<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Result<(), Verd
     let Some(config) = state.config() else { return Err(Verdict::Internal) };
     let head = packet::head(packet, config)?;
     let frame = shape(head, config)?;
-    let trailer = packet.bytes::<TRAILER_LEN>(PAYLOAD + authenticated_len(frame.blocks))?;
-    let Some(keys) = state.keys() else { return Err(Verdict::Internal) };
-    let (key, door) = find_key(keys, frame.key_id, frame.frame_type)?;
-    let tag = check_pre_tag(&frame, key, trailer)?;
+    let trailer = state.trailer(packet, frame.blocks)?;
+    let slot = state.find_key(frame.key_id);
+    let door = frame.traits.at_door();
+    if slot >= KEY_SLOTS || door != (slot == DOOR_SLOT) {
+        return Err(Verdict::UnknownKey);
+    }
+    let Some(key) = state.key(slot) else { return Err(Verdict::Internal) };
+    check_pre_tag(&frame, key, &trailer)?;
     let now = state.now();
     if now < key.not_before {
         return Err(Verdict::EarlyKey);
@@ -84,11 +128,11 @@ fn judge<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Result<(), Verd
         return Err(Verdict::StaleEpoch);
     }
     let admission = if door {
-        knock(state, config, &frame, tag)?
+        knock(state, config, &frame, trailer.tag[0])?
     } else {
         look(state, config, &frame, key, now)?
     };
-    check_tag(packet, state, key, frame.blocks, tag)?;
+    state.check_tag(packet, slot, frame.blocks, &trailer.tag)?;
     admission.commit(state, config, now)
 }
 
@@ -97,7 +141,7 @@ struct Frame<'a> {
     source: &'a [u8; 16],
     destination: &'a [u8; 16],
     sender: &'a [u8; 8],
-    frame_type: FrameType,
+    traits: Traits,
     class: Class,
     key_id: u32,
     sequence: u64,
@@ -131,23 +175,21 @@ fn shape<'a>(head: &'a [u8; HEAD], config: &Config) -> Result<Frame<'a>, Verdict
     if header[2] != VERSION {
         return Err(Verdict::Version);
     }
-    let Some(frame_type) = FrameType::from_number(kind & !UNICAST_BIT) else {
+    let Some(traits) = Traits::from_number(kind & !UNICAST_BIT) else {
         return Err(Verdict::Type);
     };
-    if let Some(only) = frame_type.class()
-        && only != class
-    {
+    if !traits.allows(class) {
         return Err(Verdict::Type);
     }
     Ok(Frame {
         source,
         destination,
         sender: array::<8>(head, PAYLOAD + 8),
-        frame_type,
+        traits,
         class,
         key_id: u32_at(header, 4),
         sequence: u64::from_be(u64_at(header, 16)),
-        blocks: blocks(u16::from_be(udp_length), frame_type)?,
+        blocks: blocks(u16::from_be(udp_length), traits)?,
     })
 }
 
@@ -170,58 +212,59 @@ fn class_of(destination: &[u8; 16], config: &Config) -> Result<Class, Verdict> {
 
 /// SHA-256 blocks of a frame in a UDP datagram of this length: `8 + 64k + 31` bytes.
 #[inline(always)]
-fn blocks(udp_length: u16, frame_type: FrameType) -> Result<usize, Verdict> {
+fn blocks(udp_length: u16, traits: Traits) -> Result<usize, Verdict> {
     let payload = usize::from(udp_length).wrapping_sub(8);
     let blocks = payload >> 6;
-    if payload & 63 != 31 || blocks == 0 || blocks > MAX_BLOCKS {
+    if payload & 63 != 31 || blocks == 0 || blocks > MAX_BLOCKS || !traits.fits(blocks) {
         return Err(Verdict::Length);
     }
-    match frame_type.blocks() {
-        Some(only) if only != blocks => Err(Verdict::Length),
-        _ => Ok(blocks),
-    }
+    Ok(blocks)
 }
 
-/// The slot that holds the key id, and whether it is the door's.
+/// The slot that holds the key id, [`KEY_SLOTS`] if none does.
 #[inline(always)]
-fn find_key(keys: &Keys, id: u32, frame_type: FrameType) -> Result<(&KeySlot, bool), Verdict> {
-    if id == 0 {
-        return Err(Verdict::UnknownKey);
-    }
-    if frame_type.slot() == Slot::Door {
-        if keys.ids[DOOR_SLOT] == id {
-            return Ok((&keys.slots[DOOR_SLOT], true));
-        }
-        return Err(Verdict::UnknownKey);
-    }
-    let mut slot = DOOR_SLOT + 1;
+pub fn find_key(keys: &Keys, id: u32) -> usize {
+    let mut slot = 0;
     while slot < KEY_SLOTS {
-        if keys.ids[slot] == id {
-            return Ok((&keys.slots[slot], false));
+        if keys.ids[slot] == id && id != 0 {
+            return slot;
         }
         slot += 1;
     }
-    Err(Verdict::UnknownKey)
+    KEY_SLOTS
 }
 
-/// Compares the pre-tag and hands out the tag.
+/// Pre-tag and tag as words in memory order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Trailer {
+    /// The pre-tag.
+    pub pre_tag: u64,
+    /// The tag.
+    pub tag: [u64; 4],
+}
+
+impl Trailer {
+    /// The trailer of a frame of so many blocks.
+    #[inline(always)]
+    pub fn read<P: Packet + ?Sized>(packet: &P, blocks: usize) -> Result<Self, Verdict> {
+        let bytes = packet.behind::<TRAILER_LEN>(PAYLOAD - 9, blocks)?;
+        Ok(Self { pre_tag: u64_at(bytes, 0), tag: auth::words(array(bytes, PRE_TAG_LEN)) })
+    }
+}
+
 #[inline(always)]
-fn check_pre_tag<'a>(
-    frame: &Frame<'_>,
-    key: &KeySlot,
-    trailer: &'a [u8; TRAILER_LEN],
-) -> Result<&'a [u8; TAG_LEN], Verdict> {
-    let tag = array::<TAG_LEN>(trailer, 8);
-    let expected = auth::pre_tag(
+fn check_pre_tag(frame: &Frame<'_>, key: &KeySlot, trailer: &Trailer) -> Result<(), Verdict> {
+    let expected = auth::pre_tag_of_words(
         &key.pre_tag,
         frame.source,
         frame.destination,
         frame.class,
         frame.sender,
         frame.sequence,
-        tag,
+        &trailer.tag,
     );
-    if u64::from_le(u64_at(trailer, 0)) == expected { Ok(tag) } else { Err(Verdict::PreTag) }
+    if u64::from_le(trailer.pre_tag) == expected { Ok(()) } else { Err(Verdict::PreTag) }
 }
 
 /// What is written once the tag is right.
@@ -245,19 +288,19 @@ fn look<'a, S: State>(
 ) -> Result<Admission<'a>, Verdict> {
     let Some(peer) = state.peer(frame.sender) else { return Err(Verdict::UnknownSender) };
     let Some(position) = replay::position(frame.sequence) else { return Err(Verdict::Sequence) };
-    let signed = frame.frame_type.signed();
-    let (window, arrival, rate) = if signed {
+    let signed = frame.traits.signed();
+    let (window, arrival) = if signed {
         let window = state.signed_window(peer, key.generation, position.word);
-        (window, state.signed_arrival(peer), &config.signed)
+        (window, state.signed_arrival(peer))
     } else {
         let window = state.window(peer, key.generation, frame.class, position.word);
-        (window, state.arrival(peer), &config.member)
+        (window, state.arrival(peer))
     };
     let (Some(window), Some(arrival)) = (window, arrival) else { return Err(Verdict::Internal) };
     if position.mark(state.load(window)).is_none() {
         return Err(Verdict::Replay);
     }
-    if rate::charge(state.load(arrival), now, rate).is_none() {
+    if rate::charge(state.load(arrival), now, &config.member).is_none() {
         return Err(Verdict::Rate);
     }
     if signed {
@@ -273,13 +316,11 @@ fn knock<'a, S: State>(
     state: &'a S,
     config: &Config,
     frame: &Frame<'_>,
-    tag: &[u8; TAG_LEN],
+    mark: u64,
 ) -> Result<Admission<'a>, Verdict> {
-    let answers = matches!(frame.frame_type, FrameType::Answer | FrameType::Hold);
-    if answers && config.flags & flags::JOINING == 0 {
+    if frame.traits.answers() && config.flags & flags::JOINING == 0 {
         return Err(Verdict::DoorClosed);
     }
-    let mark = u64_at(tag, 0);
     let seen = state.door_seen(cell(&config.cell_key, mark));
     let source = state.door_cell(cell(&config.cell_key, u64_at(frame.source, 8)));
     let (Some(seen), Some(source), Some(all)) = (seen, source, state.door_arrival()) else {
@@ -342,43 +383,40 @@ fn replace<S: State>(
 
 /// HMAC-SHA256 over header and body, compared without a branch on the way.
 #[inline(always)]
-fn check_tag<P: Packet + ?Sized, S: State>(
+pub fn check_tag<P: Packet + ?Sized, S: State>(
     packet: &P,
     state: &S,
-    key: &KeySlot,
+    slot: usize,
     blocks: usize,
-    tag: &[u8; TAG_LEN],
+    tag: &[u64; 4],
 ) -> Result<(), Verdict> {
-    let mut inner = key.inner;
-    let mut block: Block = [0; 16];
+    let Some(key) = state.key(slot) else { return Err(Verdict::Internal) };
+    let (mut inner, mut outer) = (key.inner, key.outer);
+    let Some(mut block) = state.block() else { return Err(Verdict::Internal) };
+    let block = block.borrow_mut();
+    let mut next = packet.blocks(PAYLOAD);
     let mut index = 0;
     while index < MAX_BLOCKS {
-        sha256::load(&mut block, packet.bytes::<64>(PAYLOAD + 64 * index)?);
+        sha256::load(block, next()?);
         index += 1;
         if index >= blocks {
-            hmac::finish(&mut block, index as u32);
+            hmac::finish(block, index as u32);
         }
-        state.compress(&mut inner, &mut block);
+        state.compress(&mut inner, block);
         if index >= blocks {
             break;
         }
     }
-    hmac::outer_block(&mut block, &inner);
-    let mut outer = key.outer;
-    state.compress(&mut outer, &mut block);
+    hmac::outer_block(block, &inner);
+    state.compress(&mut outer, block);
     if difference(&outer, tag) == 0 { Ok(()) } else { Err(Verdict::Tag) }
 }
 
 #[inline(always)]
-fn difference(digest: &sha256::State, tag: &[u8; TAG_LEN]) -> u32 {
-    let mut difference = 0;
-    let mut index = 0;
-    while index < 8 {
-        let at = 4 * index;
-        difference |= digest[index] ^ u32::from_be(u32_at(tag, at));
-        index += 1;
-    }
-    difference
+fn difference(digest: &sha256::State, tag: &[u64; 4]) -> u64 {
+    let [a, b, c, d, e, f, g, h] = digest.map(u64::from);
+    let [w0, w1, w2, w3] = tag.map(u64::from_be);
+    ((a << 32 | b) ^ w0) | ((c << 32 | d) ^ w1) | ((e << 32 | f) ^ w2) | ((g << 32 | h) ^ w3)
 }
 
 /// `N` bytes at a constant offset of a fixed-size array.

@@ -10,7 +10,7 @@ pub mod classify;
 pub mod maps;
 #[cfg(feature = "std")]
 pub mod memory;
-mod memory_order;
+pub mod memory_order;
 pub mod packet;
 pub mod rate;
 pub mod reason;

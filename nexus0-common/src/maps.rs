@@ -89,10 +89,8 @@ pub struct Config {
     pub heartbeat: u64,
     /// Boot-random SipHash key that spreads sources over the door's cells.
     pub cell_key: [u64; 2],
-    /// Rate of one member's unsigned frames.
+    /// Rate of one member's unsigned frames, and that of its signed ones.
     pub member: Rate,
-    /// Rate of one member's signed frames.
-    pub signed: Rate,
     /// Rate of one source at the door.
     pub source: Rate,
     /// Rate of all strangers together.
@@ -170,7 +168,7 @@ pub struct DropEvent {
 const _: () = {
     assert!(size_of::<KeySlot>() == 104);
     assert!(size_of::<Keys>() == 32 + KEY_SLOTS * 104);
-    assert!(size_of::<Config>() == 8 + 64 + 8 + 16 + 4 * 16 + 64);
+    assert!(size_of::<Config>() == 8 + 64 + 8 + 16 + 3 * 16 + 64);
     assert!(size_of::<Peer>() == 2048 + 8);
     assert!(size_of::<SignedPeer>() == 1024 + 8);
     assert!(size_of::<Door>() == 8 + 2 * 8 * DOOR_CELLS);
@@ -202,7 +200,6 @@ impl Config {
             heartbeat: 0,
             cell_key,
             member: Rate { interval: MILLISECOND, burst: 256 * MILLISECOND },
-            signed: Rate { interval: MILLISECOND, burst: 256 * MILLISECOND },
             source: Rate { interval: 100 * MILLISECOND, burst: 1600 * MILLISECOND },
             door: Rate { interval: MILLISECOND / 2, burst: 256 * MILLISECOND },
             sample_shift: [10; COUNTERS],

@@ -5,7 +5,7 @@ macro_rules! reader {
     ($name:ident, $integer:ty) => {
         /// The integer whose bytes begin at `at`; `at` must be a constant within the array.
         #[inline(always)]
-        pub(crate) fn $name<const N: usize>(bytes: &[u8; N], at: usize) -> $integer {
+        pub fn $name<const N: usize>(bytes: &[u8; N], at: usize) -> $integer {
             const SIZE: usize = size_of::<$integer>();
             assert!(at + SIZE <= N);
             #[cfg(target_arch = "bpf")]

@@ -6,15 +6,45 @@ use crate::reason::Verdict;
 use crate::wire::HEADER_LEN;
 
 /// A frame as it lies in memory. The kernel's view and the host's slice implement it.
+///
+/// Without CAP_PERFMON the verifier allows a packet pointer to move by constants only and never to be
+/// compared with null. So there is a method for each way of going further than a constant, and what is not
+/// there is [`Verdict::ShortFrame`].
 pub trait Packet {
-    /// The `N` bytes at `at`, or [`Verdict::ShortFrame`]. (A verdict instead of `None`: without
-    /// CAP_PERFMON the verifier refuses to compare a packet pointer with null.)
+    /// The `N` bytes at `at`, a constant.
     fn bytes<const N: usize>(&self, at: usize) -> Result<&[u8; N], Verdict>;
+
+    /// The `N` bytes that lie `blocks` times 64 bytes behind `at`, a constant.
+    fn behind<const N: usize>(&self, at: usize, blocks: usize) -> Result<&[u8; N], Verdict>;
+
+    /// Hands out one 64-byte block after the other from `at`, a constant.
+    fn blocks<'a>(&'a self, at: usize) -> impl FnMut() -> Result<&'a [u8; 64], Verdict>;
+
+    /// Hands out the four bytes at any multiple of four, up to [`MAX_EXTENSION_BYTES`], behind `at`, a
+    /// constant; `None` where the frame ends before.
+    fn headers(&self, at: usize) -> impl Fn(usize) -> Option<[u8; 4]>;
 }
 
 impl Packet for [u8] {
     fn bytes<const N: usize>(&self, at: usize) -> Result<&[u8; N], Verdict> {
         self.get(at..).and_then(<[u8]>::first_chunk).ok_or(Verdict::ShortFrame)
+    }
+
+    fn behind<const N: usize>(&self, at: usize, blocks: usize) -> Result<&[u8; N], Verdict> {
+        self.bytes(at + 64 * blocks)
+    }
+
+    fn blocks<'a>(&'a self, at: usize) -> impl FnMut() -> Result<&'a [u8; 64], Verdict> {
+        let mut at = at;
+        move || {
+            let block = self.bytes(at);
+            at += 64;
+            block
+        }
+    }
+
+    fn headers(&self, at: usize) -> impl Fn(usize) -> Option<[u8; 4]> {
+        move |offset| self.bytes(at + offset).ok().copied()
     }
 }
 
@@ -44,7 +74,8 @@ const NEXT_HIP: u8 = 139;
 const NEXT_SHIM6: u8 = 140;
 
 const MAX_EXTENSIONS: usize = 8;
-const MAX_EXTENSION_BYTES: usize = 256;
+/// Bytes of extension headers that are followed.
+pub const MAX_EXTENSION_BYTES: usize = 256;
 
 /// Sorts a frame: `Ok` with its head if it is plain IPv6 UDP to the mesh port, otherwise the verdict,
 /// which is [`Verdict::Foreign`] for all that is not ours.
@@ -63,13 +94,13 @@ pub fn head<'a, P: Packet + ?Sized>(
     }
     let next = packet.bytes::<IPV6>(ETHERNET)?[6];
     if next == NEXT_UDP {
-        if destination_port(packet, ETHERNET + IPV6)? != config.port {
+        if port_of(packet.bytes(ETHERNET + IPV6)?) != config.port {
             return Err(Verdict::Foreign);
         }
         return packet.bytes(0);
     }
     if is_extension(next) {
-        return Err(way_around(packet, ETHERNET + IPV6, next, config.port));
+        return Err(way_around(packet.headers(ETHERNET + IPV6), next, config.port));
     }
     Err(Verdict::Foreign)
 }
@@ -86,10 +117,10 @@ pub fn stated_length<P: Packet + ?Sized>(packet: &P) -> u64 {
     }
 }
 
+/// The destination port in the first half of a UDP header.
 #[inline(always)]
-fn destination_port<P: Packet + ?Sized>(packet: &P, udp: usize) -> Result<u16, Verdict> {
-    let bytes = packet.bytes::<4>(udp)?;
-    Ok(u16::from_be(u16_at(bytes, 2)))
+fn port_of(udp: &[u8; 4]) -> u16 {
+    u16::from_be(u16_at(udp, 2))
 }
 
 #[inline(always)]
@@ -108,44 +139,38 @@ fn is_extension(next: u8) -> bool {
 }
 
 /// One or two VLAN tags: refused if the mesh port is behind them.
-#[inline(never)]
+#[inline(always)]
 fn tagged<P: Packet + ?Sized>(packet: &P, port: u16) -> Verdict {
-    let mut at = ETHERNET;
-    let mut depth = 0;
-    while depth < 2 {
-        let Ok(tag) = packet.bytes::<4>(at) else { return Verdict::Foreign };
-        at += 4;
-        match u16::from_be(u16_at(tag, 2)) {
-            TYPE_IPV6 => return behind_tag(packet, at, port),
-            TYPE_VLAN | TYPE_QINQ => depth += 1,
-            _ => return Verdict::Foreign,
-        }
+    let Ok(tag) = packet.bytes::<4>(ETHERNET) else { return Verdict::Foreign };
+    match u16::from_be(u16_at(tag, 2)) {
+        TYPE_IPV6 => return behind_tag::<{ ETHERNET + 4 }, P>(packet, port),
+        TYPE_VLAN | TYPE_QINQ => {}
+        _ => return Verdict::Foreign,
     }
-    Verdict::Foreign
+    match packet.bytes::<4>(ETHERNET + 4) {
+        Ok(tag) if u16::from_be(u16_at(tag, 2)) == TYPE_IPV6 => {
+            behind_tag::<{ ETHERNET + 8 }, P>(packet, port)
+        }
+        _ => Verdict::Foreign,
+    }
 }
 
 #[inline(always)]
-fn behind_tag<P: Packet + ?Sized>(packet: &P, ipv6: usize, port: u16) -> Verdict {
-    let Ok(header) = packet.bytes::<IPV6>(ipv6) else { return Verdict::Vlan };
+fn behind_tag<const AT: usize, P: Packet + ?Sized>(packet: &P, port: u16) -> Verdict {
+    let Ok(header) = packet.bytes::<IPV6>(AT) else { return Verdict::Vlan };
     let next = header[6];
-    if next == NEXT_UDP {
-        return match destination_port(packet, ipv6 + IPV6) {
-            Ok(other) if other != port => Verdict::Foreign,
-            _ => Verdict::Vlan,
-        };
+    if next != NEXT_UDP && !is_extension(next) {
+        return Verdict::Foreign;
     }
-    if is_extension(next) {
-        return match way_around(packet, ipv6 + IPV6, next, port) {
-            Verdict::Foreign => Verdict::Foreign,
-            _ => Verdict::Vlan,
-        };
+    match way_around(packet.headers(AT + IPV6), next, port) {
+        Verdict::Foreign => Verdict::Foreign,
+        _ => Verdict::Vlan,
     }
-    Verdict::Foreign
 }
 
 /// Follows a chain of extension headers: the stack would, and deliver what stands behind it unjudged.
 #[inline(never)]
-fn way_around<P: Packet + ?Sized>(packet: &P, start: usize, first: u8, port: u16) -> Verdict {
+fn way_around(header: impl Fn(usize) -> Option<[u8; 4]>, first: u8, port: u16) -> Verdict {
     let mut next = first;
     let mut chain = 0;
     let mut refusal = Verdict::ExtensionHeader;
@@ -154,21 +179,18 @@ fn way_around<P: Packet + ?Sized>(packet: &P, start: usize, first: u8, port: u16
         if chain > MAX_EXTENSION_BYTES {
             return Verdict::ChainTooLong;
         }
-        if next == NEXT_UDP {
-            return match destination_port(packet, start + chain) {
-                Ok(other) if other != port => Verdict::Foreign,
-                _ => refusal,
-            };
-        }
-        if !is_extension(next) {
+        if next != NEXT_UDP && !is_extension(next) {
             return Verdict::Foreign;
         }
-        let Ok(header) = packet.bytes::<4>(start + chain) else { return refusal };
-        let (kind, length) = (next, usize::from(header[1]));
-        next = header[0];
+        let Some(bytes) = header(chain) else { return refusal };
+        if next == NEXT_UDP {
+            return if port_of(&bytes) == port { refusal } else { Verdict::Foreign };
+        }
+        let (kind, length) = (next, usize::from(bytes[1]));
+        next = bytes[0];
         chain += match kind {
             NEXT_FRAGMENT => {
-                if u16::from_be(u16_at(header, 2)) & 0xfff8 != 0 {
+                if u16::from_be_bytes([bytes[2], bytes[3]]) & 0xfff8 != 0 {
                     // Not the first: worthless to the stack without the first, which is judged here.
                     return Verdict::Foreign;
                 }

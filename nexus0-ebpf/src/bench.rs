@@ -11,11 +11,12 @@ use crate::maps::Maps;
 /// The filter, forgetting what peer 0 sent in generation 0 with a sequence below 32.
 #[xdp]
 pub fn nexus0_forget(ctx: XdpContext) -> u32 {
-    if let Some(word) = Maps.window(0, 0, Class::Multicast, 0) {
+    let maps = Maps { ctx: ctx.ctx };
+    if let Some(word) = maps.window(0, 0, Class::Multicast, 0) {
         // SAFETY: an aligned, live word; no other program runs beside a test run.
         unsafe { word.as_ptr().write_volatile(0) };
     }
-    if let Some(arrival) = Maps.arrival(0) {
+    if let Some(arrival) = maps.arrival(0) {
         // SAFETY: as above.
         unsafe { arrival.as_ptr().write_volatile(0) };
     }

@@ -2,12 +2,13 @@
 //! answer and drops what is refused.
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![allow(internal_features, reason = "compare-exchange exists for BPF only as an intrinsic")]
 
 mod bench;
 mod flood;
 mod maps;
+mod once;
 mod report;
 mod window;
 
@@ -16,7 +17,6 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use nexus0_common::classify::{State, classify};
 use nexus0_common::maps::flags;
-use nexus0_common::reason::Verdict;
 
 use maps::Maps;
 use window::Window;
@@ -30,22 +30,17 @@ pub fn nexus0(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn filter(ctx: &XdpContext) -> u32 {
     let packet = &Window::new(ctx);
-    let verdict = classify(packet, &Maps);
-    report::count(packet, verdict);
+    let maps = Maps { ctx: ctx.ctx };
+    let verdict = classify(packet, &maps);
+    once::nexus0_report(ctx.ctx, verdict as u32);
     #[cfg(feature = "aya-log")]
     report::log(ctx, verdict);
-    if verdict.passes() || observing() { XDP_PASS } else { XDP_DROP }
+    if verdict.passes() || observing(&maps) { XDP_PASS } else { XDP_DROP }
 }
 
 #[inline(always)]
-fn observing() -> bool {
-    Maps.config().is_some_and(|config| config.flags & flags::OBSERVE != 0)
-}
-
-/// Whether a verdict is a refusal.
-#[inline(always)]
-fn refused(verdict: Verdict) -> bool {
-    !verdict.passes()
+fn observing(maps: &Maps) -> bool {
+    maps.config().is_some_and(|config| config.flags & flags::OBSERVE != 0)
 }
 
 /// Never reached; if it were, the verifier would refuse the endless loop.

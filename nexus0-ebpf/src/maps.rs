@@ -1,17 +1,29 @@
 //! The map statics, and the judgement's view of them.
 
+use core::arch::asm;
+use core::borrow::BorrowMut;
+use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU64;
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
-use nexus0_common::classify::State;
+use nexus0_common::auth::sha256::{self, Block};
+use nexus0_common::classify::{State, Trailer};
 use nexus0_common::maps::{
-    Config, Counter, DOOR_CELLS, Door, DropEvent, EVENT_RING, GENERATIONS, Keys, MAX_PEERS, Peer,
+    Config, Counter, DOOR_CELLS, Door, DropEvent, EVENT_RING, GENERATIONS, KEY_SLOTS,
+    KeySlot, Keys, MAX_PEERS, Peer,
     SignedPeer, WINDOW_WORDS,
 };
-use nexus0_common::reason::COUNTERS;
+use nexus0_common::packet::Packet;
+use nexus0_common::reason::{COUNTERS, Verdict};
 use nexus0_common::wire::Class;
+
+use crate::once::{
+    nexus0_check_tag, nexus0_compress, nexus0_find_key, nexus0_forget_path, nexus0_trailer,
+};
+use crate::window::SCRATCH_WORDS;
 
 /// `BPF_F_MMAPABLE`: the controller writes these without a system call.
 const MMAPABLE: usize = 1 << 10;
@@ -31,10 +43,36 @@ static DOOR: Array<Door, 1> = Array::new();
 #[btf_map]
 pub static COUNTS: PerCpuArray<Counter, COUNTERS> = PerCpuArray::new();
 #[btf_map]
+pub static SCRATCH: PerCpuArray<[u32; SCRATCH_WORDS], 1> = PerCpuArray::new();
+#[btf_map]
 pub static EVENTS: RingBuf<DropEvent, EVENT_RING> = RingBuf::new();
 
-/// The maps of this program.
-pub struct Maps;
+/// The number with only the bits of a constant left. In assembly because LLVM knows bounds that the
+/// verifier lost sight of, and would leave the mask out.
+#[inline(always)]
+pub fn masked<const MASK: i32>(number: usize) -> usize {
+    let mut masked = number;
+    // SAFETY: plain arithmetic on a register.
+    unsafe { asm!("{0} &= {1}", inlateout(reg) masked, const MASK, options(pure, nomem, nostack)) };
+    masked
+}
+
+/// The maps of this program, and the frame it was called for.
+pub struct Maps {
+    pub ctx: *mut xdp_md,
+}
+
+/// Words of a member's windows, in one row of each map.
+const UNSIGNED_WORDS: i32 = (GENERATIONS * 2 * WINDOW_WORDS) as i32;
+const SIGNED_WORDS: i32 = (GENERATIONS * WINDOW_WORDS) as i32;
+
+/// One of the words at `words`. One index for all dimensions: the verifier without CAP_PERFMON takes one
+/// addition that it cannot foresee, but none that differs from path to path.
+#[inline(always)]
+fn word_of<'a>(words: *mut u64, index: usize) -> &'a AtomicU64 {
+    // SAFETY: callers mask the index to the number of words.
+    atomic(unsafe { words.add(index) })
+}
 
 /// A map's word as the judgement wants it.
 #[inline(always)]
@@ -56,6 +94,13 @@ impl State for Maps {
     }
 
     #[inline(always)]
+    fn key(&self, slot: usize) -> Option<&KeySlot> {
+        let slot = masked::<{ KEY_SLOTS as i32 - 1 }>(slot);
+        // SAFETY: below the number of slots, by the mask.
+        Some(unsafe { self.keys()?.slots.get_unchecked(slot) })
+    }
+
+    #[inline(always)]
     fn now(&self) -> u64 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_ktime_get_boot_ns() }
@@ -70,12 +115,11 @@ impl State for Maps {
     #[inline(always)]
     fn window(&self, peer: u32, generation: u32, class: Class, word: usize) -> Option<&AtomicU64> {
         let row = WINDOWS.get_ptr_mut(peer)?;
-        let generation = generation as usize & (GENERATIONS - 1);
-        // SAFETY: all three indices are masked to their array's length.
-        let word = unsafe {
-            &raw mut (*row).windows[generation][class as usize & 1][word & (WINDOW_WORDS - 1)]
-        };
-        Some(atomic(word))
+        let set = nexus0_forget_path(generation * 2 + class as u32) as usize;
+        let index = set * WINDOW_WORDS + word;
+        // SAFETY: a field of a map value.
+        let words = unsafe { &raw mut (*row).windows };
+        Some(word_of(words.cast(), masked::<{ UNSIGNED_WORDS - 1 }>(index)))
     }
 
     #[inline(always)]
@@ -88,10 +132,10 @@ impl State for Maps {
     #[inline(always)]
     fn signed_window(&self, peer: u32, generation: u32, word: usize) -> Option<&AtomicU64> {
         let row = SIGNED.get_ptr_mut(peer)?;
-        let generation = generation as usize & (GENERATIONS - 1);
-        // SAFETY: both indices are masked to their array's length.
-        let word = unsafe { &raw mut (*row).windows[generation][word & (WINDOW_WORDS - 1)] };
-        Some(atomic(word))
+        let index = generation as usize * WINDOW_WORDS + word;
+        // SAFETY: a field of a map value.
+        let words = unsafe { &raw mut (*row).windows };
+        Some(word_of(words.cast(), masked::<{ SIGNED_WORDS - 1 }>(index)))
     }
 
     #[inline(always)]
@@ -111,15 +155,17 @@ impl State for Maps {
     #[inline(always)]
     fn door_cell(&self, cell: usize) -> Option<&AtomicU64> {
         let door = DOOR.get_ptr_mut(0)?;
-        // SAFETY: the index is masked to the array's length.
-        Some(atomic(unsafe { &raw mut (*door).cells[cell & (DOOR_CELLS - 1)] }))
+        // SAFETY: a field of a map value.
+        let words = unsafe { &raw mut (*door).cells };
+        Some(word_of(words.cast(), masked::<{ DOOR_CELLS as i32 - 1 }>(cell)))
     }
 
     #[inline(always)]
     fn door_seen(&self, cell: usize) -> Option<&AtomicU64> {
         let door = DOOR.get_ptr_mut(0)?;
-        // SAFETY: the index is masked to the array's length.
-        Some(atomic(unsafe { &raw mut (*door).seen[cell & (DOOR_CELLS - 1)] }))
+        // SAFETY: a field of a map value.
+        let words = unsafe { &raw mut (*door).seen };
+        Some(word_of(words.cast(), masked::<{ DOOR_CELLS as i32 - 1 }>(cell)))
     }
 
     #[inline(always)]
@@ -140,5 +186,55 @@ impl State for Maps {
             )
         };
         stored
+    }
+
+    #[inline(always)]
+    fn block(&self) -> Option<impl BorrowMut<Block>> {
+        // SAFETY: this processor's own scratch, which nothing else uses while a tag is checked.
+        SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch.cast::<Block>() })
+    }
+
+    #[inline(always)]
+    fn compress(&self, state: &mut sha256::State, block: &mut Block) {
+        nexus0_compress(state, block);
+    }
+
+    #[inline(always)]
+    fn find_key(&self, id: u32) -> usize {
+        nexus0_find_key(id) as usize
+    }
+
+    #[inline(always)]
+    fn trailer<P: Packet + ?Sized>(&self, _: &P, blocks: usize) -> Result<Trailer, Verdict> {
+        let mut room = MaybeUninit::<Trailer>::uninit();
+        let words = room.as_mut_ptr().cast::<u64>();
+        // SAFETY: the five words of the value. Volatile and in a row, or LLVM would call memset, whose loop
+        // over a stack pointer the verifier refuses without CAP_PERFMON.
+        unsafe {
+            words.write_volatile(0);
+            words.add(1).write_volatile(0);
+            words.add(2).write_volatile(0);
+            words.add(3).write_volatile(0);
+            words.add(4).write_volatile(0);
+        }
+        match nexus0_trailer(self.ctx, blocks as u32, room.as_mut_ptr()) {
+            // SAFETY: five words, all written above.
+            0 => Ok(unsafe { room.assume_init() }),
+            _ => Err(Verdict::ShortFrame),
+        }
+    }
+
+    #[inline(always)]
+    fn check_tag<P: Packet + ?Sized>(
+        &self,
+        _: &P,
+        slot: usize,
+        blocks: usize,
+        tag: &[u64; 4],
+    ) -> Result<(), Verdict> {
+        match nexus0_check_tag(self.ctx, slot as u32, blocks as u32, tag) {
+            0 => Ok(()),
+            _ => Err(Verdict::Tag),
+        }
     }
 }

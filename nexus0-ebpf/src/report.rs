@@ -7,36 +7,39 @@ use nexus0_common::maps::{DropEvent, EVENT_BYTES, EVENTS_LOST};
 use nexus0_common::packet::{Packet, stated_length};
 use nexus0_common::reason::{COUNTERS, Verdict};
 
-use crate::maps::{COUNTS, EVENTS, Maps};
+use crate::maps::{COUNTS, EVENTS, Maps, masked};
 use crate::window::Window;
 
 const CHUNK: usize = 16;
 
-/// Adds the frame to its verdict's counter.
+/// Adds the frame to its verdict's counter. The verdict comes as its number, masked: the verifier has to
+/// believe in it.
 #[inline(always)]
-pub fn count(packet: &Window, verdict: Verdict) {
-    let Some(counter) = COUNTS.get_ptr_mut(verdict as u32) else { return };
-    let bytes = if verdict == Verdict::Foreign { 0 } else { stated_length(packet) };
+pub fn count(packet: &Window, maps: &Maps, verdict: u32) {
+    let Some(counter) = COUNTS.get_ptr_mut(verdict) else { return };
+    let bytes = if verdict == Verdict::Foreign as u32 { 0 } else { stated_length(packet) };
     // SAFETY: this processor's own slot; a program is not interrupted by itself.
     let frames = unsafe {
         (*counter).bytes += bytes;
         (*counter).frames += 1;
         (*counter).frames
     };
-    if crate::refused(verdict) && sampled(verdict, frames) {
-        event(packet, verdict, bytes as u32);
+    if verdict > Verdict::Foreign as u32 && sampled(maps, verdict, frames) {
+        event(packet, verdict as u8, bytes as u32);
     }
 }
 
 #[inline(always)]
-fn sampled(verdict: Verdict, frames: u64) -> bool {
-    let Some(config) = Maps.config() else { return false };
-    let shift = config.sample_shift[verdict as usize & (COUNTERS - 1)];
+fn sampled(maps: &Maps, verdict: u32, frames: u64) -> bool {
+    let Some(config) = maps.config() else { return false };
+    let index = masked::<{ COUNTERS as i32 - 1 }>(verdict as usize);
+    // SAFETY: below the number of counters, by the mask.
+    let shift = unsafe { *config.sample_shift.get_unchecked(index) };
     shift < 64 && frames & ((1 << (shift & 63)) - 1) == 0
 }
 
 #[inline(always)]
-fn event(packet: &Window, verdict: Verdict, length: u32) {
+fn event(packet: &Window, verdict: u8, length: u32) {
     let Some(mut entry) = EVENTS.reserve(0) else {
         lost();
         return;
@@ -46,7 +49,7 @@ fn event(packet: &Window, verdict: Verdict, length: u32) {
     // SAFETY: the reserved entry is as large as the event; every byte of it is written.
     unsafe {
         (*event).length = length;
-        (*event).verdict = verdict as u8;
+        (*event).verdict = verdict;
         (*event).spare = [0; 2];
         while captured < EVENT_BYTES {
             let Ok(chunk) = packet.bytes::<CHUNK>(captured) else { break };

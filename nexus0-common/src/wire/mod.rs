@@ -155,6 +155,99 @@ frame_types! {
     DoorReply = 21, "DOOR-REPLY", Some(Class::Unicast), Door, Some(2), true;
 }
 
+/// What the judgement must know of a type, by its number: [`Traits`] as bits, zero where there is no type.
+/// A table, so that the filter looks it up instead of branching over all types.
+pub static TRAITS: [u16; 32] = {
+    let mut table = [0; 32];
+    let mut index = 0;
+    while index < FrameType::ALL.len() {
+        let frame_type = FrameType::ALL[index];
+        table[frame_type as usize] = Traits::of(frame_type).0;
+        index += 1;
+    }
+    table
+};
+
+/// Bits of [`TRAITS`]: the length in blocks (0: any) and six flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits(pub u16);
+
+impl Traits {
+    const BLOCKS: u16 = 0x1f;
+    const MULTICAST: u16 = 1 << 5;
+    const UNICAST: u16 = 1 << 6;
+    const DOOR: u16 = 1 << 7;
+    const SIGNED: u16 = 1 << 8;
+    const ANSWERS: u16 = 1 << 9;
+    const KNOWN: u16 = 1 << 10;
+
+    const fn of(frame_type: FrameType) -> Self {
+        let mut bits = Self::KNOWN;
+        if let Some(blocks) = frame_type.blocks() {
+            bits |= blocks as u16;
+        }
+        bits |= match frame_type.class() {
+            Some(Class::Multicast) => Self::MULTICAST,
+            Some(Class::Unicast) => Self::UNICAST,
+            None => Self::MULTICAST | Self::UNICAST,
+        };
+        if matches!(frame_type.slot(), Slot::Door) {
+            bits |= Self::DOOR;
+        }
+        if frame_type.signed() {
+            bits |= Self::SIGNED;
+        }
+        if matches!(frame_type, FrameType::Answer | FrameType::Hold) {
+            bits |= Self::ANSWERS;
+        }
+        Self(bits)
+    }
+
+    /// The traits of a type number (class bit already removed), or `None` for no type.
+    #[inline(always)]
+    pub fn from_number(number: u8) -> Option<Self> {
+        match TRAITS.get(usize::from(number)) {
+            Some(0) | None => None,
+            Some(bits) => Some(Self(*bits)),
+        }
+    }
+
+    /// Whether the type may have this class.
+    #[inline(always)]
+    pub const fn allows(self, class: Class) -> bool {
+        let bit = match class {
+            Class::Multicast => Self::MULTICAST,
+            Class::Unicast => Self::UNICAST,
+        };
+        self.0 & bit != 0
+    }
+
+    /// Whether the type may have this many blocks.
+    #[inline(always)]
+    pub const fn fits(self, blocks: usize) -> bool {
+        let only = (self.0 & Self::BLOCKS) as usize;
+        only == 0 || only == blocks
+    }
+
+    /// Whether it is tagged under the door's key.
+    #[inline(always)]
+    pub const fn at_door(self) -> bool {
+        self.0 & Self::DOOR != 0
+    }
+
+    /// Whether its body ends in a signature.
+    #[inline(always)]
+    pub const fn signed(self) -> bool {
+        self.0 & Self::SIGNED != 0
+    }
+
+    /// Whether it answers a joiner.
+    #[inline(always)]
+    pub const fn answers(self) -> bool {
+        self.0 & Self::ANSWERS != 0
+    }
+}
+
 impl FrameType {
     /// Bytes of header and body where the type fixes them.
     pub const fn authenticated_len(self) -> Option<usize> {

@@ -1,5 +1,6 @@
 //! The kernel's maps behind the primitives that the bookkeeping asks for.
 
+use std::io::ErrorKind;
 use std::mem::offset_of;
 
 use aya::maps::{HashMap, MapData, PerCpuArray};
@@ -111,8 +112,12 @@ impl Maps for KernelMaps {
 
     fn remove_peer(&mut self, id: [u8; 8]) -> Result<(), MapError> {
         match self.peers.remove(&id) {
-            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(aya::maps::MapError::SyscallError(error))
+                if error.io_error.kind() == ErrorKind::NotFound =>
+            {
+                Ok(())
+            }
+            other => Ok(other?),
         }
     }
 

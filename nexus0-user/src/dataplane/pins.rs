@@ -132,7 +132,7 @@ fn remove_if_there(path: &Path) -> io::Result<bool> {
 }
 
 fn remove_empty_mount(root: &Path) -> io::Result<()> {
-    if !root.is_dir() || fs::read_dir(root)?.next().is_some() {
+    if !root.is_dir() || fs::read_dir(root)?.any(|entry| !is_kernels_own(&entry)) {
         return Ok(());
     }
     if is_bpffs(root) && is_mount_point(root)? {
@@ -142,6 +142,11 @@ fn remove_empty_mount(root: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
         other => other,
     }
+}
+
+/// `maps.debug` and `progs.debug` stand in a bpffs from the beginning.
+fn is_kernels_own(entry: &io::Result<fs::DirEntry>) -> bool {
+    entry.as_ref().is_ok_and(|entry| entry.path().extension() == Some("debug".as_ref()))
 }
 
 fn is_mount_point(path: &Path) -> io::Result<bool> {

@@ -28,7 +28,11 @@ fn load_here() {
     // Root keeps every permission in the bounding set across exec, which is all of `setpriv`'s list.
     match Program::load(None) {
         Ok(program) => println!("loaded {}", program.verifier().words()),
-        Err(error) => println!("refused: {error}"),
+        Err(error) => {
+            let text = error.to_string();
+            let end: Vec<&str> = text.lines().rev().take(8).collect();
+            println!("refused: {} .. {end:?}", text.lines().next().unwrap_or_default());
+        }
     }
 }
 

@@ -52,7 +52,7 @@ fn compare(
 /// Rotates, expires, forgets and remembers, on both sides.
 fn change(world: &mut World, mutator: &mut Mutator) {
     let now = boot_time();
-    let slot = 1 + mutator.below(4) as usize;
+    let slot = 1 + mutator.below(3) as usize;
     let member = mutator.below(3);
     match mutator.below(6) {
         0 => world.both(|maps| maps.clear_generation(slot & 3)),

@@ -39,6 +39,6 @@ fn the_object_uses_32_bit_arithmetic_and_compare_exchange() {
         return;
     };
     let adds = text.lines().filter(|line| line.contains(" w") && line.contains("+=")).count();
-    assert!(adds > 300, "{adds} 32-bit additions: was it built for BPF v1?");
+    assert!(adds > 150, "{adds} 32-bit additions: was it built for BPF v1?");
     assert!(text.contains("cmpxchg_64"), "no 64-bit compare-exchange");
 }

@@ -13,11 +13,12 @@ use crate::world::{Draft, Keys, MEMBERS};
 pub(crate) struct Mutator {
     pub(crate) random: ChaCha8Rng,
     sequence: u64,
+    last: Vec<u8>,
 }
 
 impl Mutator {
     pub(crate) fn new(random: ChaCha8Rng) -> Self {
-        Self { random, sequence: 5000 }
+        Self { random, sequence: 5000, last: Vec::new() }
     }
 
     pub(crate) fn below(&mut self, end: u32) -> u32 {
@@ -34,6 +35,17 @@ impl Mutator {
 
     /// One whole Ethernet frame.
     pub(crate) fn frame(&mut self, keys: &Keys) -> Vec<u8> {
+        if self.one_in(20) && !self.last.is_empty() {
+            return self.last.clone();
+        }
+        let frame = self.fresh(keys);
+        if self.one_in(4) {
+            self.last.clone_from(&frame);
+        }
+        frame
+    }
+
+    fn fresh(&mut self, keys: &Keys) -> Vec<u8> {
         let draft = self.draft(keys);
         let mut envelope = draft.envelope();
         if self.one_in(12) {

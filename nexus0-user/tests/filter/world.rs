@@ -54,7 +54,7 @@ impl World {
         config.addresses[0] = OWN;
         config.address_count = 1;
         config.sample_shift = [0; 64];
-        (config.member, config.signed, config.source, config.door) = (rate, rate, rate, rate);
+        (config.member, config.source, config.door) = (rate, rate, rate);
         let mut world = Self {
             keys: Keys::new(),
             memory: MemoryMaps::new(config),
