@@ -75,7 +75,7 @@ fn why(report: &AnchorReport) -> String {
             note.into(),
         ]);
     }
-    let order = "order: ego, higher first; then seniority, lower first; then id hash, higher first";
+    let order = "order: ego (higher first), seniority (lower first), id hash (higher first)";
     format!("\n{}\n\n{}{order}\n", report.why, print::table(&rows))
 }
 
