@@ -15,16 +15,12 @@ pub const INITIAL: State = [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
 ];
 
-/// The constants of the first sixteen rounds.
+/// The round constants, sixteen for each turn of the loop.
 #[rustfmt::skip]
-const FIRST: [u32; 16] = [
+static K: [[u32; 16]; 4] = [[
     0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
     0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
-];
-
-/// The constants of the later rounds, sixteen for each turn of the loop.
-#[rustfmt::skip]
-static REST: [[u32; 16]; 3] = [[
+], [
     0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
     0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
 ], [
@@ -35,16 +31,17 @@ static REST: [[u32; 16]; 3] = [[
     0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
 ]];
 
-/// Folds one block into the state. The block is used up as schedule space. The last 48 rounds are a loop,
-/// and the filter holds one copy of it all: more would leave the instruction cache.
+/// Folds one block into the state. The block is used up as schedule space. Sixteen rounds are a turn of a
+/// loop, and the filter holds one copy of it: more would leave the instruction cache.
 #[inline(always)]
 pub fn compress(state: &mut State, w: &mut Block) {
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
+    let mut k = Constants::new();
     macro_rules! round {
-        ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $word:expr, $k:expr) => {
+        ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $t:expr) => {
             let t1 = $h
-                .wrapping_add($word)
-                .wrapping_add($k)
+                .wrapping_add(read(w, $t))
+                .wrapping_add(k[$t])
                 .wrapping_add(big_sigma1($e))
                 .wrapping_add($g ^ ($e & ($f ^ $g)));
             $d = $d.wrapping_add(t1);
@@ -54,29 +51,27 @@ pub fn compress(state: &mut State, w: &mut Block) {
         };
     }
     macro_rules! eight {
-        ($t:literal, $word:expr, $k:expr) => {
-            round!(a b c d e f g h, $word(w, $t), $k[$t]);
-            round!(h a b c d e f g, $word(w, $t + 1), $k[$t + 1]);
-            round!(g h a b c d e f, $word(w, $t + 2), $k[$t + 2]);
-            round!(f g h a b c d e, $word(w, $t + 3), $k[$t + 3]);
-            round!(e f g h a b c d, $word(w, $t + 4), $k[$t + 4]);
-            round!(d e f g h a b c, $word(w, $t + 5), $k[$t + 5]);
-            round!(c d e f g h a b, $word(w, $t + 6), $k[$t + 6]);
-            round!(b c d e f g h a, $word(w, $t + 7), $k[$t + 7]);
+        ($t:literal) => {
+            round!(a b c d e f g h, $t);
+            round!(h a b c d e f g, $t + 1);
+            round!(g h a b c d e f, $t + 2);
+            round!(f g h a b c d e, $t + 3);
+            round!(e f g h a b c d, $t + 4);
+            round!(d e f g h a b c, $t + 5);
+            round!(c d e f g h a b, $t + 6);
+            round!(b c d e f g h a, $t + 7);
         };
     }
-    eight!(0, read, FIRST);
-    eight!(8, read, FIRST);
-    let mut constants = Constants::new();
     let mut turn = 1;
     loop {
-        eight!(0, schedule, constants);
-        eight!(8, schedule, constants);
-        if turn == REST.len() {
+        eight!(0);
+        eight!(8);
+        if turn == K.len() {
             break;
         }
+        schedule(w);
+        k.advance();
         turn += 1;
-        constants.advance();
     }
     let rounds = [a, b, c, d, e, f, g, h];
     let mut index = 0;
@@ -86,7 +81,7 @@ pub fn compress(state: &mut State, w: &mut Block) {
     }
 }
 
-/// Where the loop stands in [`REST`]. The pointer lives in memory and moves by constants: what LLVM would
+/// Where the loop stands in [`K`]. The pointer lives in memory and moves by constants: what LLVM would
 /// make of an index, and a spill slot that holds a pointer and then half a word, are both refused by the
 /// verifier without CAP_PERFMON.
 struct Constants(*const [u32; 16]);
@@ -94,7 +89,7 @@ struct Constants(*const [u32; 16]);
 impl Constants {
     #[inline(always)]
     fn new() -> Self {
-        Self(REST.as_ptr())
+        Self(K.as_ptr())
     }
 
     #[inline(always)]
@@ -115,15 +110,23 @@ impl Index<usize> for Constants {
     }
 }
 
+/// Replaces sixteen words of the schedule by the next sixteen.
 #[inline(always)]
-fn schedule(w: &mut Block, t: usize) -> u32 {
+fn schedule(w: &mut Block) {
+    macro_rules! each {
+        ($($t:literal)*) => { $(next_word(w, $t);)* };
+    }
+    each!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+}
+
+#[inline(always)]
+fn next_word(w: &mut Block, t: usize) {
     let word = read(w, t)
         .wrapping_add(small_sigma0(read(w, t + 1)))
         .wrapping_add(read(w, t + 9))
         .wrapping_add(small_sigma1(read(w, t + 14)));
     // SAFETY: a reference is valid for writes.
     unsafe { (&raw mut w[t % 16]).write_volatile(word) };
-    word
 }
 
 /// Volatile, so that the schedule stays in memory: left to itself LLVM computes it ahead of the rounds,
