@@ -108,6 +108,7 @@ fn options(args: &Args) -> Options {
         restart_after: args.restart_after,
         equal_egos: args.equal_egos,
         generic: args.generic,
+        program: None,
     }
 }
 

@@ -101,13 +101,12 @@ impl Account {
             Cast::Unicast => 1,
         };
         self.offered += copies * rise(before.attacker.sent, after.attacker.sent);
-        self.queue_lost += copies
-            * rise(
-                before.attacker_port.receive_dropped,
-                after.attacker_port.receive_dropped,
-            );
-        self.queue_lost += rise(before.bridge.send_dropped, after.bridge.send_dropped)
-            + rise(before.bridge.receive_dropped, after.bridge.receive_dropped);
+        // A full ring at the port is counted at both ends, and what it refused was never sent.
+        let refused = rise(before.attacker.send_dropped, after.attacker.send_dropped);
+        let lost = rise(before.attacker_port.receive_dropped, after.attacker_port.receive_dropped);
+        self.queue_lost += copies * (lost - refused);
+        // What the bridge drops on reception is its own copy, meant for no node.
+        self.queue_lost += rise(before.bridge.send_dropped, after.bridge.send_dropped);
         for (before, after) in before.nodes.iter().zip(&after.nodes) {
             self.add_node(receivers - 1, before, after);
         }
@@ -253,6 +252,17 @@ mod tests {
         assert_eq!(unaccounted(Cast::Multicast, &after), 5);
         after.attacker_port.receive_dropped = 1;
         assert_eq!(unaccounted(Cast::Multicast, &after), 0);
+    }
+
+    #[test]
+    fn a_frame_refused_before_it_was_sent_is_not_offered_and_not_lost() {
+        let mut after = link(2);
+        after.attacker.send_dropped = 9;
+        after.attacker_port.receive_dropped = 9;
+        let mut account = Account::default();
+        account.add(Cast::Multicast, &link(2), &after);
+        let frames = account.frames();
+        assert_eq!((frames.offered, frames.queue_lost, frames.unaccounted), (0, 0, 0));
     }
 
     #[test]

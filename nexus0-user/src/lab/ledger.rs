@@ -10,6 +10,8 @@ pub type KeyName = String;
 /// Names a node: node id in hexadecimal.
 pub type NodeName = String;
 
+type Lines = BTreeMap<KeyName, Line>;
+
 /// One node's own count under one key, of multicast frames.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
@@ -24,7 +26,7 @@ pub struct Line {
 /// What the nodes told, the newest word of each.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    lines: BTreeMap<Life, BTreeMap<KeyName, Line>>,
+    lines: BTreeMap<Life, Lines>,
     chains: BTreeMap<KeyName, String>,
     lossy: BTreeSet<KeyName>,
 }
@@ -36,6 +38,21 @@ pub struct Life {
     pub node: NodeName,
     /// How often it was restarted before.
     pub restarts: u32,
+}
+
+/// Frames of one sender that one receiver missed, or had too many of, in one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The epoch.
+    pub number: u64,
+    /// Who sent.
+    pub sender: NodeName,
+    /// Who received.
+    pub receiver: NodeName,
+    /// Frames sent.
+    pub sent: u64,
+    /// Frames accepted.
+    pub accepted: u64,
 }
 
 /// Sums over all ordered pairs and closed epochs.
@@ -72,43 +89,65 @@ impl Ledger {
 
     /// Compares.
     pub fn balance(&self) -> Balance {
-        let mut balance = Balance::default();
+        self.compare_all().0
+    }
+
+    /// Where sender and receiver do not agree.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.compare_all().1
+    }
+
+    fn compare_all(&self) -> (Balance, Vec<Gap>) {
+        let (mut balance, mut gaps) = (Balance::default(), Vec::new());
         for (sender, sent) in &self.lines {
             for (receiver, accepted) in &self.lines {
-                if sender.node != receiver.node {
-                    self.compare(&sender.node, sent, accepted, &mut balance);
+                if sender.node == receiver.node {
+                    continue;
+                }
+                for (key, line) in sent {
+                    let Some(other) = accepted.get(key) else {
+                        continue;
+                    };
+                    let got = other.accepted.get(&sender.node).copied().unwrap_or(0);
+                    let before = balance;
+                    self.compare(key, &sender.node, got, (sent, accepted), &mut balance);
+                    if (balance.lost, balance.forged) != (before.lost, before.forged) {
+                        gaps.push(Gap {
+                            number: line.number,
+                            sender: sender.node.clone(),
+                            receiver: receiver.node.clone(),
+                            sent: line.sent,
+                            accepted: got,
+                        });
+                    }
                 }
             }
         }
-        balance
+        (balance, gaps)
     }
 
     fn compare(
         &self,
+        key: &str,
         sender: &str,
-        sent: &BTreeMap<KeyName, Line>,
-        accepted: &BTreeMap<KeyName, Line>,
+        got: u64,
+        (sent, accepted): (&Lines, &Lines),
         balance: &mut Balance,
     ) {
-        for (key, line) in sent {
-            let Some(other) = accepted.get(key) else {
-                continue;
-            };
-            let got = other.accepted.get(sender).copied().unwrap_or(0);
-            // Whatever a receiver missed, it must not have more than was sent.
-            if self.closed(sent, key) && self.sole_life(sender, key) {
-                balance.forged += got.saturating_sub(line.sent);
-            }
-            if self.lived_through(sent, key) && self.lived_through(accepted, key) {
-                balance.compared += 1;
-                balance.sent += line.sent;
-                balance.lost += line.sent.saturating_sub(got);
-            }
+        let Some(line) = sent.get(key) else { return };
+        // Whatever a receiver missed, it must not have more than was sent.
+        if self.closed(sent, key) && self.sole_life(sender, key) {
+            balance.forged += got.saturating_sub(line.sent);
+        }
+        if self.lived_through(sent, key) && self.lived_through(accepted, key) {
+            balance.compared += 1;
+            balance.sent += line.sent;
+            balance.lost += line.sent.saturating_sub(got);
         }
     }
 
     /// Whether a node was a member from before the epoch's start until after its end.
-    fn lived_through(&self, lines: &BTreeMap<KeyName, Line>, key: &str) -> bool {
+    fn lived_through(&self, lines: &Lines, key: &str) -> bool {
         let Some(number) = lines.get(key).map(|line| line.number) else {
             return false;
         };
@@ -125,7 +164,7 @@ impl Ledger {
 
     /// Whether a node has gone on to a later epoch by two pulses, longer than any grace, so that this
     /// one's count is final.
-    fn closed(&self, lines: &BTreeMap<KeyName, Line>, key: &str) -> bool {
+    fn closed(&self, lines: &Lines, key: &str) -> bool {
         let Some(line) = lines.get(key) else {
             return false;
         };

@@ -44,6 +44,15 @@ impl Mesh {
         self.nodes.iter().any(|node| node.id == id)
     }
 
+    /// A text with node ids replaced by names.
+    pub fn with_names(&self, text: &str) -> String {
+        self.nodes.iter().fold(text.to_owned(), |text, node| {
+            let both = format!("{} ({})", node.name, node.id);
+            text.replace(&both, &node.name)
+                .replace(&node.id, &node.name)
+        })
+    }
+
     /// The name of a node id, or the id.
     pub fn name<'a>(&'a self, id: &'a str) -> &'a str {
         self.nodes

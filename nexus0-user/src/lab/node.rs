@@ -64,7 +64,8 @@ impl Node {
     pub fn start(&mut self, record: &mut Record, netns: &Netns, options: &Options) -> Result<()> {
         ensure!(!self.alive(), "{} runs already", self.admitted.name);
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let program = program()?;
+        let own = || std::env::current_exe().context("cannot find the program's own file");
+        let program = options.program.clone().map_or_else(own, Ok)?;
         let mut command = Command::new(program);
         command
             .args(["run", "--iface", INTERFACE])
@@ -166,14 +167,6 @@ impl Node {
     pub fn ask<T: serde::de::DeserializeOwned>(&self, request: &Request) -> Result<T> {
         let mut client = Client::connect(&socket_path(&self.run_dir, INTERFACE))?;
         Ok(client.ask(request)?)
-    }
-}
-
-/// The program that this is, or the one that a test names.
-fn program() -> Result<PathBuf> {
-    match std::env::var_os("NEXUS0_BINARY") {
-        Some(path) => Ok(path.into()),
-        None => std::env::current_exe().context("cannot find the program's own file"),
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Options {
     pub equal_egos: bool,
     /// Ask for generic mode instead of native.
     pub generic: bool,
+    /// The program that nodes run; this one if none is named.
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -88,6 +90,7 @@ impl Default for Options {
             restart_after: Duration::from_secs(2),
             equal_egos: false,
             generic: false,
+            program: None,
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::lab::options::Options;
 use crate::lab::record::{Record, clear_stale};
 use crate::lab::topology::{INTERFACE, Topology};
 
+/// Events that a line for every pair of nodes would be too much for.
+const ROUTINE: [&str; 3] = ["peer-added", "peer-gone", "first-pulse-of"];
 const POLL: Duration = Duration::from_millis(100);
 
 /// A lab at work. Dropped, it leaves nothing behind.
@@ -56,6 +58,7 @@ pub struct Seen {
     pub strangers: BTreeSet<String>,
     /// Events of all nodes in the order of their time: when, who, what.
     pub events: BTreeSet<(u64, String, String)>,
+    queue_lost: i64,
     measured: BTreeSet<(usize, u32)>,
     stands: bool,
 }
@@ -238,8 +241,13 @@ impl Lab {
         self.sights.iter().flatten().filter_map(refused).sum()
     }
 
-    /// Leaves out of the comparison of pairs what is current now: a queue lost frames.
-    pub fn excuse_current_epochs(&mut self) {
+    /// Leaves out of the comparison of pairs what is current now, if a queue lost frames lately.
+    pub fn excuse_queue_losses(&mut self) {
+        let lost = self.books().account().queue_lost;
+        if lost == self.seen.queue_lost {
+            return;
+        }
+        self.seen.queue_lost = lost;
         for sight in self.sights.iter().flatten() {
             for line in &sight.epochs.epochs {
                 self.seen.ledger.excuse(&line.key_id);
@@ -316,9 +324,14 @@ impl Seen {
                 self.failovers.push(failover.clone());
             }
         }
-        for event in &status.events {
+        for event in status
+            .events
+            .iter()
+            .filter(|event| !ROUTINE.contains(&event.kind.as_str()))
+        {
             let who = mesh.name(&status.node.id).to_owned();
-            self.events.insert((event.at_ns, who, event.text.clone()));
+            self.events
+                .insert((event.at_ns, who, mesh.with_names(&event.text)));
         }
         let known = status.anchor.iter().map(|anchor| &anchor.id);
         let known = known.chain(status.ledger.iter().flat_map(|line| line.accepted.keys()));

@@ -46,6 +46,7 @@ impl Screen {
     /// Something happened.
     pub fn say(&mut self, text: &str) {
         let line = format!("{:>6.1} s  {text}", self.start.elapsed().as_secs_f64());
+        let line: String = line.chars().take(WIDTH).collect();
         if !self.drawn {
             println!("{line}");
         }

@@ -200,11 +200,8 @@ impl Story<'_> {
     }
 
     fn step(&mut self) -> Result<()> {
-        let lost = self.lab.books().account().queue_lost;
         self.lab.poll()?;
-        if self.lab.books().account().queue_lost != lost {
-            self.lab.excuse_current_epochs();
-        }
+        self.lab.excuse_queue_losses();
         self.report_events();
         let progress = self.flooder.as_ref().map(Flooder::progress);
         if let Some(Progress {
@@ -219,20 +216,23 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// New events of the nodes, each once.
+    /// New events of the nodes, each once, with all who report the same.
     fn report_events(&mut self) {
-        let new: Vec<_> = self
-            .lab
-            .seen
-            .events
-            .iter()
-            .filter(|(at, _, _)| *at > self.told)
-            .cloned()
-            .collect();
-        if let Some((at, _, _)) = new.last() {
+        let events = &self.lab.seen.events;
+        let mut told: Vec<(String, Vec<String>)> = Vec::new();
+        for (_, who, text) in events.iter().skip_while(|(at, _, _)| *at <= self.told) {
+            match told.iter_mut().find(|(other, _)| other == text) {
+                Some((_, all)) => all.push(who.clone()),
+                None => told.push((text.clone(), vec![who.clone()])),
+            }
+        }
+        if let Some((at, _, _)) = events.last() {
             self.told = *at;
         }
-        for (_, who, text) in new {
+        for (text, mut who) in told {
+            who.sort();
+            let all = who.len() > 2 && who.len() == self.lab.nodes.len();
+            let who = if all { "all".into() } else { who.join(" ") };
             self.screen.say(&format!("{who}: {text}"));
         }
     }
@@ -252,6 +252,14 @@ impl Story<'_> {
             self.lab.books().close(crate::flood::Cast::Multicast)?;
         }
         self.lab.poll()?;
+        for gap in self.lab.seen.ledger.gaps() {
+            let name = |id: &str| self.lab.mesh.name(id).to_owned();
+            let (sender, receiver) = (name(&gap.sender), name(&gap.receiver));
+            self.screen.say(&format!(
+                "epoch {}: {sender} sent {}, {receiver} accepted {}",
+                gap.number, gap.sent, gap.accepted
+            ));
+        }
         self.screen.close()?;
         let summary = Summary::of(&self.lab, progress.as_ref())?;
         self.lab.stop();

@@ -1,0 +1,442 @@
+//! Labs of real processes on a real link, and what each number does when something is really wrong.
+//! Needs root.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nexus0::flood::{Cast, Kind, Rate};
+use nexus0::lab::flooder::Flooder;
+use nexus0::lab::netns;
+use nexus0::lab::options::{Options, Profile};
+use nexus0::lab::record::{self, clear_stale};
+use nexus0::lab::running::Lab;
+use nexus0::lab::summary::Summary;
+use nexus0_common::reason::Verdict;
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nexus0");
+
+fn fast() -> Options {
+    let (pulse, epoch) = Profile::Fast.timers();
+    Options {
+        nodes: 3,
+        profile: Profile::Fast,
+        pulse,
+        epoch,
+        flood: None,
+        program: Some(PROGRAM.into()),
+        ..Options::default()
+    }
+}
+
+fn start(options: Options) -> Lab {
+    Lab::start(options, &mut |text| eprintln!("{text}")).unwrap()
+}
+
+/// A node that does not lead.
+fn follower(lab: &Lab) -> usize {
+    let anchor = lab.agreed().unwrap();
+    (0..lab.nodes.len()).find(|index| *index != anchor).unwrap()
+}
+
+fn flood(lab: &Lab, kinds: &[Kind]) -> Flooder {
+    let (topology, books) = (Arc::clone(&lab.topology), Arc::clone(&lab.books));
+    let mesh = lab.mesh.root.root.mesh_id();
+    Flooder::start(topology, books, mesh, kinds.to_vec(), Rate::Max).unwrap()
+}
+
+fn finish(flooder: Flooder) {
+    let progress = flooder.finish();
+    assert_eq!(progress.failure, None);
+    assert!(progress.offered > 0);
+}
+
+/// Polls for a while.
+fn pass(lab: &mut Lab, time: Duration) {
+    let start = Instant::now();
+    lab.wait_until(time + Duration::from_secs(5), "time to pass", |_| {
+        start.elapsed() >= time
+    })
+    .unwrap();
+}
+
+fn wait_for_turns(lab: &mut Lab, turns: usize) {
+    let goal = lab.seen.turns.len() + turns;
+    let patience = lab.options.epoch * (turns as u32 + 2);
+    lab.wait_until(patience, "epochs to turn", |lab| {
+        lab.seen.turns.len() >= goal
+    })
+    .unwrap();
+}
+
+fn judged(lab: &Lab, index: usize, verdict: Verdict) -> u64 {
+    lab.nodes[index].counts().unwrap().frames().unwrap()[verdict as usize]
+}
+
+fn lab_namespaces() -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(netns::FOLDER) else {
+        return BTreeSet::new();
+    };
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("nx0-"))
+        .collect()
+}
+
+/// Namespaces, mounts, folders and processes of a lab that is gone.
+fn left_behind(id: &str) -> Vec<String> {
+    let mut found: Vec<String> = lab_namespaces()
+        .into_iter()
+        .filter(|name| name.contains(id))
+        .collect();
+    let folder = Path::new(record::FOLDER).join(id);
+    found.extend(folder.exists().then(|| folder.display().to_string()));
+    let text = fs::read_to_string("/proc/self/mounts").unwrap();
+    let marks = [format!("nexus0-lab/{id}"), format!("nx0-{id}")];
+    let is_ours = |line: &&str| marks.iter().any(|mark| line.contains(mark.as_str()));
+    found.extend(text.lines().filter(is_ours).map(str::to_owned));
+    for process in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        found.extend(line.contains(&marks[0]).then_some(line));
+    }
+    found
+}
+
+/// Runs `nexus0 lab` to its end and reads its summary.
+fn run(arguments: &[&str]) -> Value {
+    let file = PathBuf::from(format!("/tmp/nexus0-lab-test-{}.json", std::process::id()));
+    let output = Command::new(PROGRAM)
+        .arg("lab")
+        .args(arguments)
+        .arg("--summary")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{said}\n{talk}", output.status);
+    assert!(
+        said.lines().all(|line| line.chars().count() <= 80),
+        "too wide:\n{said}"
+    );
+    let text = fs::read_to_string(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    eprintln!("{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    let found = value.pointer(path);
+    found
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no number at {path} in {value}"))
+}
+
+#[test]
+fn a_flooded_lab_stays_whole_and_accounts_for_every_frame() {
+    let before = lab_namespaces();
+    let summary = run(&["--profile", "fast", "--duration", "40", "--joins", "3"]);
+    assert_eq!(number(&summary, "/anchors"), 1.0);
+    assert_eq!(summary["xdp_mode"], "native");
+    for zero in [
+        "/frames/unaccounted",
+        "/forged_accepted",
+        "/valid_lost",
+        "/restless",
+    ] {
+        assert_eq!(number(&summary, zero), 0.0, "{zero}");
+    }
+    assert!(number(&summary, "/epochs_turned") >= 1.0);
+    assert!(number(&summary, "/valid_compared") > 0.0);
+    assert!(number(&summary, "/failover_ms") < 1000.0);
+    assert!(number(&summary, "/cold_start_ms") < 3000.0);
+    assert!(number(&summary, "/frames/offered") > 1e6);
+    let kinds = summary["flood"]["kinds"].as_array().unwrap();
+    assert_eq!(kinds.len(), Kind::ALL.len(), "kinds never sent: {kinds:?}");
+    let frames = &summary["frames"];
+    let dropped: f64 = frames["dropped"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|n| n.as_f64().unwrap())
+        .sum();
+    let sum = number(frames, "/passed") + dropped + number(frames, "/queue_lost");
+    assert_eq!(
+        sum,
+        number(frames, "/offered") + number(frames, "/legitimate")
+    );
+    assert_eq!(lab_namespaces(), before);
+}
+
+#[test]
+fn a_lost_pulse_is_a_valid_frame_lost() {
+    let mut lab = start(fast());
+    wait_for_turns(&mut lab, 1);
+    let silenced = follower(&lab);
+    let tally = &lab.topology.nodes[silenced].tally;
+    tally.lose_everything().unwrap();
+    thread::sleep(lab.options.pulse * 3 / 2);
+    tally.restore().unwrap();
+    wait_for_turns(&mut lab, 3);
+    pass(&mut lab, lab.options.pulse * 8);
+    let balance = lab.seen.ledger.balance();
+    assert!(
+        balance.lost >= 2,
+        "each of two receivers missed one: {balance:?}"
+    );
+    assert_eq!(balance.forged, 0);
+}
+
+#[test]
+fn a_quiet_lab_loses_nothing_between_members() {
+    let mut lab = start(fast());
+    wait_for_turns(&mut lab, 3);
+    pass(&mut lab, lab.options.pulse * 8);
+    let balance = lab.seen.ledger.balance();
+    assert!(balance.compared > 0 && balance.sent > 0, "{balance:?}");
+    assert_eq!((balance.lost, balance.forged), (0, 0));
+    lab.books().close(Cast::Multicast).unwrap();
+    assert_eq!(lab.books().account().frames().unaccounted, 0);
+}
+
+#[test]
+fn a_member_that_the_lab_did_not_admit_counts_as_forged() {
+    let mut lab = start(fast());
+    assert_eq!(Summary::of(&lab, None).unwrap().forged_accepted, 0);
+    let intruder = follower(&lab);
+    lab.mesh.nodes.remove(intruder);
+    pass(&mut lab, lab.options.pulse * 4);
+    assert!(Summary::of(&lab, None).unwrap().forged_accepted > 0);
+}
+
+#[test]
+fn generic_mode_shows_in_the_summary() {
+    let lab = start(Options {
+        generic: true,
+        nodes: 2,
+        ..fast()
+    });
+    assert_eq!(Summary::of(&lab, None).unwrap().xdp_mode, "generic");
+}
+
+#[test]
+fn the_highest_ego_leads_and_among_equals_the_oldest_grant() {
+    let lab = start(fast());
+    assert_eq!(lab.agreed(), Some(1), "the middle node has the highest ego");
+    drop(lab);
+    let lab = start(Options {
+        equal_egos: true,
+        ..fast()
+    });
+    assert_eq!(lab.agreed(), Some(0), "node 1 has the lowest serial");
+}
+
+#[test]
+fn a_filter_outlives_its_controller_refuses_everything_in_the_end_and_is_adopted() {
+    let mut lab = start(fast());
+    let index = follower(&lab);
+    let flooder = flood(&lab, &[Kind::Magic, Kind::PreTag]);
+    pass(&mut lab, Duration::from_secs(1));
+    let before = lab.attached(index).unwrap().unwrap().program.id;
+    lab.kill_node(index);
+    // The keys it holds are over at the latest 1.5 epochs after the next one began.
+    pass(&mut lab, lab.options.epoch * 5 / 2 + lab.options.pulse);
+    assert_eq!(lab.attached(index).unwrap().unwrap().program.id, before);
+    let (accepted, magic) = (
+        judged(&lab, index, Verdict::Accepted),
+        judged(&lab, index, Verdict::Magic),
+    );
+    pass(&mut lab, Duration::from_secs(2));
+    assert_eq!(
+        judged(&lab, index, Verdict::Accepted),
+        accepted,
+        "keys are over"
+    );
+    assert!(
+        judged(&lab, index, Verdict::Magic) > magic,
+        "the flood goes on"
+    );
+
+    lab.start_node(index).unwrap();
+    let restarts = lab.nodes[index].life().restarts;
+    lab.wait_until(Duration::from_secs(10), "the node to join again", |lab| {
+        lab.seen.joined(index, restarts)
+    })
+    .unwrap();
+    assert!(lab.sights[index].as_ref().unwrap().status.filter.adopted);
+    finish(flooder);
+    // A moment without a filter would leave frames of the flood unjudged.
+    assert_eq!(lab.books().account().frames().unaccounted, 0);
+    assert!(judged(&lab, index, Verdict::Accepted) > accepted);
+}
+
+#[test]
+fn the_anchor_killed_and_back_after_two_seconds_is_succeeded_once() {
+    let mut lab = start(fast());
+    let anchor = lab.agreed().unwrap();
+    lab.kill_node(anchor);
+    pass(&mut lab, Duration::from_secs(2));
+    lab.start_node(anchor).unwrap();
+    let restarts = lab.nodes[anchor].life().restarts;
+    lab.wait_until(
+        Duration::from_secs(10),
+        "one anchor and the old one back",
+        |lab| lab.seen.joined(anchor, restarts) && lab.agreed().is_some(),
+    )
+    .unwrap();
+    pass(&mut lab, lab.options.epoch);
+    assert_ne!(lab.agreed(), Some(anchor));
+    assert_eq!(lab.seen.cold_starts.len(), 1, "{}", lab.picture());
+    let chains: BTreeSet<&String> = lab.seen.turns.iter().map(|(chain, _)| chain).collect();
+    assert_eq!(
+        chains.len(),
+        2,
+        "the cold start's chain and the successor's"
+    );
+}
+
+#[test]
+fn the_anchor_killed_and_back_at_once_is_succeeded_once() {
+    let mut lab = start(fast());
+    let anchor = lab.agreed().unwrap();
+    lab.kill_node(anchor);
+    lab.start_node(anchor).unwrap();
+    let restarts = lab.nodes[anchor].life().restarts;
+    lab.wait_until(
+        Duration::from_secs(10),
+        "one anchor and the old one back",
+        |lab| lab.seen.joined(anchor, restarts) && lab.agreed().is_some_and(|now| now != anchor),
+    )
+    .unwrap();
+    pass(&mut lab, lab.options.epoch);
+    assert_eq!(lab.seen.cold_starts.len(), 1, "{}", lab.picture());
+}
+
+#[test]
+fn joins_are_quick_on_a_quiet_link() {
+    let summary = run(&[
+        "--flood",
+        "off",
+        "--no-kill",
+        "--joins",
+        "50",
+        "--duration",
+        "50",
+    ]);
+    assert_eq!(number(&summary, "/join_ms/count"), 50.0);
+    assert!(number(&summary, "/join_ms/p99") < 100.0);
+}
+
+#[test]
+fn joins_are_quick_under_a_flood_that_keeps_the_processor_busy() {
+    let summary = run(&["--no-kill", "--joins", "50", "--duration", "60"]);
+    assert_eq!(number(&summary, "/join_ms/count"), 50.0);
+    assert!(number(&summary, "/join_ms/p99") < 500.0);
+    assert!(number(&summary, "/flood/core_busy") >= 0.9);
+    assert!(number(&summary, "/flood/rate_judged") > 0.0);
+}
+
+/// A lab's own process, killed when the test ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn a_killed_lab_is_cleared_by_the_next() {
+    clear_stale().unwrap();
+    let mut child = Command::new(PROGRAM);
+    child
+        .args(["lab", "--flood", "off", "--no-kill", "--nodes", "2"])
+        .stdout(Stdio::null());
+    let mut running = Running(child.spawn().unwrap());
+    let pid = running.0.id();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let id = loop {
+        assert!(Instant::now() < deadline, "the lab does not get going");
+        thread::sleep(Duration::from_millis(50));
+        let Some(id) = lab_of(pid) else { continue };
+        let folder = Path::new(record::FOLDER).join(&id);
+        let sockets = ["n1", "n2"].map(|node| folder.join(node).join("run/eth0.sock"));
+        if sockets.iter().all(|socket| socket.exists()) {
+            break id;
+        }
+    };
+    running.0.kill().unwrap();
+    running.0.wait().unwrap();
+    assert!(
+        !left_behind(&id).is_empty(),
+        "a killed lab cannot clean up by itself"
+    );
+    assert_eq!(clear_stale().unwrap(), [id.clone()]);
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(left_behind(&id), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_lab_leaves_nothing_behind() {
+    let mut child = Command::new(PROGRAM);
+    child
+        .args(["lab", "--no-kill", "--nodes", "2", "--joins", "0"])
+        .stdout(Stdio::null());
+    let mut running = Running(child.spawn().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let id = loop {
+        assert!(Instant::now() < deadline, "the lab does not get going");
+        thread::sleep(Duration::from_millis(50));
+        if let Some(id) = lab_of(running.0.id()) {
+            break id;
+        }
+    };
+    thread::sleep(Duration::from_secs(8));
+    let pid = nix::unistd::Pid::from_raw(running.0.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    let status = loop {
+        assert!(Instant::now() < deadline, "the lab does not end");
+        if let Some(status) = running.0.try_wait().unwrap() {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    assert!(status.success(), "{status}");
+    assert_eq!(left_behind(&id), Vec::<String>::new());
+}
+
+/// The id of the lab that a process owns.
+fn lab_of(pid: u32) -> Option<String> {
+    let owner = format!("owner {pid} ");
+    let folders = fs::read_dir(record::FOLDER).ok()?;
+    folders.filter_map(Result::ok).find_map(|folder| {
+        let text = fs::read_to_string(folder.path().join("record")).ok()?;
+        let name = folder.file_name().into_string().ok()?;
+        (text.starts_with(&owner) && !name.starts_with('.')).then_some(name)
+    })
+}
+
+#[test]
+fn impossible_labs_are_refused_with_what_is_allowed() {
+    let refused = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM)
+            .arg("lab")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(refused(&["--nodes", "1"]).contains("2 to 100"));
+    assert!(refused(&["--epoch", "1s"]).contains("9 pulses"));
+    assert!(refused(&["--duration", "3"]).contains("too short"));
+    assert!(refused(&["--flood", "0"]).contains("off"));
+}
