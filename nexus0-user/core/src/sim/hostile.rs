@@ -27,19 +27,30 @@ fn swarm(seed: u64) -> (usize, usize, usize) {
             duplication: draw(300),
             delay: (1, 1 + draw(80)),
         };
-        match draw(4) {
+        let victim = draw(count as u64) as usize;
+        let mut stopped = None;
+        match draw(8) {
             0 => {
                 let split = 1 + draw(count as u64 - 1) as usize;
                 let left: Vec<usize> = (0..split).collect();
                 sim.cut(&left, &(split..count).collect::<Vec<_>>());
             }
-            1 => sim.deafen(draw(count as u64) as usize),
-            2 => sim.kill(draw(count as u64) as usize),
+            1 => sim.deafen(victim),
+            2 => sim.kill(victim),
+            3 => stopped = sim.nodes[victim].node.take(),
+            4 => sim.input(victim, Input::AddressLost),
+            // Heard by nobody.
+            5 => sim.blocked.extend((0..count).map(|other| (victim, other))),
             _ => {}
         }
         sim.run(seconds(5 + draw(30)));
         two_anchors += usize::from(sim.anchors().len() > 1);
         sim.blocked.clear();
+        if stopped.is_some() {
+            sim.nodes[victim].node = stopped;
+        }
+        let address = sim.nodes[victim].address;
+        sim.input(victim, Input::AddressReady(address));
         for index in 0..count {
             if sim.nodes[index].node.is_none() {
                 sim.start(index);

@@ -2,6 +2,7 @@
 //! same seed replays the same run.
 
 mod failover;
+mod garbage;
 mod holes;
 mod hostile;
 mod joining;
