@@ -347,7 +347,7 @@ fn frame() -> Vec<u8> {
 fn frames_are_explained_without_a_node() {
     let world = World::new();
     let explain = |frame: &[u8]| {
-        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = nexus0::hex::encode(frame);
         world
             .run(&format!("explain {hex} --json --run-dir {{}}"))
             .ends(0)
@@ -384,7 +384,7 @@ fn frames_are_explained_without_a_node() {
 #[test]
 fn what_people_read_fits_eighty_columns() {
     let world = World::new();
-    let hex: String = frame().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = nexus0::hex::encode(&frame());
     let lines = [
         "mesh init --dir {}/s",
         "identity --dir {}/s",

@@ -8,12 +8,10 @@ use serde::Serialize;
 /// Writes data to standard output. A reader that has gone away, such as `head`, is no error.
 pub(crate) fn data(text: &str) {
     let mut out = io::stdout().lock();
+    let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
     let written = out
         .write_all(text.as_bytes())
-        .and_then(|()| match text.ends_with('\n') {
-            true => Ok(()),
-            false => out.write_all(b"\n"),
-        });
+        .and_then(|()| out.write_all(end));
     if written.and_then(|()| out.flush()).is_err() {
         exit(0);
     }

@@ -262,7 +262,7 @@ impl NodeLoop {
 
     fn snapshot(&self, frame: &[u8]) -> Result<explain::Snapshot, MapError> {
         let maps = self.plane.maps();
-        let snapshot = explain::Snapshot::new(maps.config()?, maps.keys()?, clock::now());
+        let snapshot = explain::Snapshot::new(&maps.config()?, &maps.keys()?, clock::now());
         let claimed = explain::Snapshot::sender(frame);
         let known = maps
             .peers()?

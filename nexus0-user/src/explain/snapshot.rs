@@ -24,10 +24,10 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Maps in which nobody is known.
-    pub fn new(config: Config, keys: Keys, now: u64) -> Self {
+    pub fn new(config: &Config, keys: &Keys, now: u64) -> Self {
         Self {
-            config,
-            keys,
+            config: *config,
+            keys: *keys,
             now,
             peer: None,
             windows: Vec::new(),
@@ -39,6 +39,7 @@ impl Snapshot {
     }
 
     /// Makes the frame's sender known.
+    #[must_use]
     pub fn with_peer(mut self, id: [u8; 8], slot: u32, peer: &Peer, signed: &SignedPeer) -> Self {
         let words = peer.windows.iter().flatten().flatten();
         self.windows = words.copied().map(AtomicU64::new).collect();

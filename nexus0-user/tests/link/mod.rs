@@ -99,11 +99,6 @@ impl Link {
         assert_eq!(said.code, code, "{line}: {}", said.err);
     }
 
-    /// The command line that starts a node.
-    pub(crate) fn run_line(&self, node: usize) -> String {
-        format!("run --iface eth0 --state-dir {{}}/s{node} --pulse 300ms --epoch 4s")
-    }
-
     /// Starts a node; its log goes to a file.
     pub(crate) fn start(&mut self, node: usize) {
         let log = File::options()
@@ -111,7 +106,7 @@ impl Link {
             .create(true)
             .open(self.log_file(node))
             .unwrap();
-        let mut command = self.command(node, &self.run_line(node));
+        let mut command = self.command(node, &run_line(node));
         let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
         self.nodes[node] = Some(child);
     }
@@ -272,6 +267,11 @@ impl Link {
         fs::read_to_string(self.log_file(node)).unwrap_or_default()
     }
 
+    /// A file of the link's folder.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap()
+    }
+
     fn run_dir(&self, node: usize) -> PathBuf {
         self.folder.join(format!("r{node}"))
     }
@@ -299,6 +299,11 @@ impl Drop for Link {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The command line that starts a node.
+pub(crate) fn run_line(node: usize) -> String {
+    format!("run --iface eth0 --state-dir {{}}/s{node} --pulse 300ms --epoch 4s")
 }
 
 /// Runs a tool that must succeed.
