@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::toolchain::Compiler;
 use crate::{apt, cmd, linker, paths, toolchain};
 
-/// Programs that running needs, and the packages that have them.
-const PROGRAMS: [(&str, &str); 2] = [("ip", "iproute2"), ("ethtool", "ethtool")];
+/// Programs that are called, the packages that have them, and who calls.
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("ip", "iproute2", "nodes and the lab use"),
+    ("setpriv", "util-linux", "tests and measurements use"),
+    ("nsenter", "util-linux", "tests use"),
+];
 
 /// Options of `setup`.
 #[derive(clap::Args)]
@@ -78,14 +82,14 @@ fn set_up(again: bool) -> Result<Choice> {
     Ok(choice)
 }
 
-/// Installs the programs that running needs. Building does not, so a failure is only a warning.
+/// Installs the programs that are missing. Building needs none, so a failure is only a warning.
 fn programs() {
-    for (program, package) in PROGRAMS {
+    for (program, package, who) in PROGRAMS {
         if cmd::find(program).is_some() {
             continue;
         }
         let packages = [package.to_owned()];
-        let why = format!("running a node uses `{program}`");
+        let why = format!("{who} `{program}`");
         if !apt::offers(&packages) || apt::install(&packages, &why).is_err() {
             eprintln!("warning: `{program}` is missing: install the package {package}");
         }

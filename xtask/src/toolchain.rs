@@ -1,5 +1,6 @@
 //! Which Rust compiler builds the filter: one that has the source of `core`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,6 +51,21 @@ impl Compiler {
     pub(crate) fn llvm(&self) -> Option<u32> {
         let (major, _) = self.field("LLVM version: ")?.split_once('.')?;
         major.parse().ok()
+    }
+
+    /// Its LLVM as a shared library, where it comes as one; not a linker script of that name.
+    pub(crate) fn llvm_library(&self) -> Option<PathBuf> {
+        let folder = self.rustc.parent()?.parent()?.join("lib");
+        let mut libraries: Vec<PathBuf> = fs::read_dir(folder)
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| name.starts_with("libLLVM.so."))
+            })
+            .collect();
+        libraries.sort();
+        libraries.pop()
     }
 
     /// Its release, such as 1.95.
