@@ -56,6 +56,12 @@ fn finish(flooder: Flooder) {
     assert!(progress.offered > 0);
 }
 
+/// Polls for some pulses.
+fn pulses(lab: &mut Lab, count: u32) {
+    let time = lab.options.pulse * count;
+    pass(lab, time);
+}
+
 /// Polls for a while.
 fn pass(lab: &mut Lab, time: Duration) {
     let start = Instant::now();
@@ -184,7 +190,7 @@ fn a_lost_pulse_is_a_valid_frame_lost() {
     thread::sleep(lab.options.pulse * 3 / 2);
     tally.restore().unwrap();
     wait_for_turns(&mut lab, 3);
-    pass(&mut lab, lab.options.pulse * 8);
+    pulses(&mut lab, 8);
     let balance = lab.seen.ledger.balance();
     assert!(
         balance.lost >= 2,
@@ -197,7 +203,7 @@ fn a_lost_pulse_is_a_valid_frame_lost() {
 fn a_quiet_lab_loses_nothing_between_members() {
     let mut lab = start(fast());
     wait_for_turns(&mut lab, 3);
-    pass(&mut lab, lab.options.pulse * 8);
+    pulses(&mut lab, 8);
     let balance = lab.seen.ledger.balance();
     assert!(balance.compared > 0 && balance.sent > 0, "{balance:?}");
     assert_eq!((balance.lost, balance.forged), (0, 0));
@@ -211,7 +217,7 @@ fn a_member_that_the_lab_did_not_admit_counts_as_forged() {
     assert_eq!(Summary::of(&lab, None).unwrap().forged_accepted, 0);
     let intruder = follower(&lab);
     lab.mesh.nodes.remove(intruder);
-    pass(&mut lab, lab.options.pulse * 4);
+    pulses(&mut lab, 4);
     assert!(Summary::of(&lab, None).unwrap().forged_accepted > 0);
 }
 
@@ -246,7 +252,8 @@ fn a_filter_outlives_its_controller_refuses_everything_in_the_end_and_is_adopted
     let before = lab.attached(index).unwrap().unwrap().program.id;
     lab.kill_node(index);
     // The keys it holds are over at the latest 1.5 epochs after the next one began.
-    pass(&mut lab, lab.options.epoch * 5 / 2 + lab.options.pulse);
+    let end = lab.options.epoch * 5 / 2 + lab.options.pulse;
+    pass(&mut lab, end);
     assert_eq!(lab.attached(index).unwrap().unwrap().program.id, before);
     let (accepted, magic) = (
         judged(&lab, index, Verdict::Accepted),
@@ -290,7 +297,8 @@ fn the_anchor_killed_and_back_after_two_seconds_is_succeeded_once() {
         |lab| lab.seen.joined(anchor, restarts) && lab.agreed().is_some(),
     )
     .unwrap();
-    pass(&mut lab, lab.options.epoch);
+    let epoch = lab.options.epoch;
+    pass(&mut lab, epoch);
     assert_ne!(lab.agreed(), Some(anchor));
     assert_eq!(lab.seen.cold_starts.len(), 1, "{}", lab.picture());
     let chains: BTreeSet<&String> = lab.seen.turns.iter().map(|(chain, _)| chain).collect();
@@ -314,7 +322,8 @@ fn the_anchor_killed_and_back_at_once_is_succeeded_once() {
         |lab| lab.seen.joined(anchor, restarts) && lab.agreed().is_some_and(|now| now != anchor),
     )
     .unwrap();
-    pass(&mut lab, lab.options.epoch);
+    let epoch = lab.options.epoch;
+    pass(&mut lab, epoch);
     assert_eq!(lab.seen.cold_starts.len(), 1, "{}", lab.picture());
 }
 

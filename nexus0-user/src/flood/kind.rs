@@ -66,11 +66,11 @@ kinds! {
     ReplayBody "replay-body" Multicast [Replay, Tag, UnknownSender, StaleEpoch, UnknownKey] "A captured frame with another body.";
     ReplaySequence "replay-sequence" Multicast [PreTag] "A captured frame with a fresh sequence.";
     StaleEpoch "stale-epoch" Multicast [StaleEpoch, UnknownKey] "A captured frame of an epoch that is over.";
-    DoorRepeat "door-repeat" Multicast [DoorRepeat, DoorSource, DoorRate] "A captured request to join, unchanged.";
+    DoorRepeat "door-repeat" Multicast [DoorRepeat, DoorSource, DoorRate, Accepted] "A captured request to join, unchanged; the joiner's own filter has not seen it yet.";
     DoorClosed "door-closed" Multicast [DoorClosed] "A captured answer to somebody else's request.";
     DoorPreTag "door-pre-tag" Multicast [PreTag] "A request to join by one who does not know the mesh.";
     DoorUnknown "door-unknown" Multicast [UnknownKey] "A request to join another mesh.";
-    SelfGranted "self-granted" Multicast [Accepted, DoorSource, DoorRate] "A request to join by one who knows the mesh's name and granted itself.";
+    SelfGranted "self-granted" Multicast [Accepted, DoorRepeat, DoorSource, DoorRate] "A request to join by one who knows the mesh's name and granted itself.";
 }
 
 impl FromStr for Kind {

@@ -103,7 +103,10 @@ impl Account {
         self.offered += copies * rise(before.attacker.sent, after.attacker.sent);
         // A full ring at the port is counted at both ends, and what it refused was never sent.
         let refused = rise(before.attacker.send_dropped, after.attacker.send_dropped);
-        let lost = rise(before.attacker_port.receive_dropped, after.attacker_port.receive_dropped);
+        let lost = rise(
+            before.attacker_port.receive_dropped,
+            after.attacker_port.receive_dropped,
+        );
         self.queue_lost += copies * (lost - refused);
         // What the bridge drops on reception is its own copy, meant for no node.
         self.queue_lost += rise(before.bridge.send_dropped, after.bridge.send_dropped);
@@ -262,7 +265,10 @@ mod tests {
         let mut account = Account::default();
         account.add(Cast::Multicast, &link(2), &after);
         let frames = account.frames();
-        assert_eq!((frames.offered, frames.queue_lost, frames.unaccounted), (0, 0, 0));
+        assert_eq!(
+            (frames.offered, frames.queue_lost, frames.unaccounted),
+            (0, 0, 0)
+        );
     }
 
     #[test]

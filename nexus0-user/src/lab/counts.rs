@@ -21,6 +21,16 @@ impl Counts {
         Ok(Self(PerCpuArray::try_from(Map::PerCpuArray(data))?))
     }
 
+    /// Frames refused, whatever the reason.
+    pub fn refused(&self) -> Result<u64> {
+        let frames = self.frames()?;
+        let refused = Verdict::ALL
+            .iter()
+            .zip(frames)
+            .filter(|(verdict, _)| !verdict.passes());
+        Ok(refused.map(|(_, frames)| frames).sum())
+    }
+
     /// Frames by number of the verdict.
     pub fn frames(&self) -> Result<Vec<u64>> {
         Verdict::ALL

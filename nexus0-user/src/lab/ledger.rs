@@ -1,7 +1,8 @@
 //! What each node sent under each key against what each other node accepted of it. Pure.
 //!
-//! Only epochs that sender and receiver lived through whole are compared: a node that just joined, or
-//! one that learns of a promotion a moment after another, rightly misses frames.
+//! Only epochs that sender and receiver lived through whole are compared, from one turn to the next: a
+//! node that just joined rightly misses frames, and so does one that hears of a promotion, which puts an
+//! end to a key, a moment before or after another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,7 +147,8 @@ impl Ledger {
         }
     }
 
-    /// Whether a node was a member from before the epoch's start until after its end.
+    /// Whether a node was a member from before the epoch's start until after its end, both ordinary
+    /// turns.
     fn lived_through(&self, lines: &Lines, key: &str) -> bool {
         let Some(number) = lines.get(key).map(|line| line.number) else {
             return false;
@@ -159,6 +161,7 @@ impl Ledger {
         !self.lossy.contains(key)
             && self.chains.contains_key(key)
             && has(number.checked_sub(1))
+            && has(number.checked_add(1))
             && self.closed(lines, key)
     }
 
@@ -264,6 +267,16 @@ mod tests {
         accept(&mut ledger, 3, 10);
         assert_eq!(ledger.balance().lost, 10);
         for key in ["k3", "k4", "k5"] {
+            ledger.chain(key, "d");
+        }
+        assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn an_epoch_that_a_promotion_cut_short_is_left_out() {
+        let mut ledger = two();
+        accept(&mut ledger, 3, 10);
+        for key in ["k4", "k5"] {
             ledger.chain(key, "d");
         }
         assert_eq!(ledger.balance().lost, 0);

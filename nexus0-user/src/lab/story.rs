@@ -16,6 +16,8 @@ use crate::lab::screen::Screen;
 use crate::lab::summary::Summary;
 
 const STEP: Duration = Duration::from_millis(250);
+const SINCE_COLD_START: Duration = Duration::from_millis(2_500);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a lab to its end.
 pub fn run(options: Options, interrupted: &AtomicBool) -> Result<Summary> {
@@ -88,11 +90,19 @@ impl Story<'_> {
 
     /// Ordinary nodes lose power one after another and join again.
     fn join(&mut self) -> Result<()> {
+        // Nobody is answered twice in two seconds, and all have just been.
+        while self.start.elapsed() < SINCE_COLD_START && self.lab.options.joins > 0 {
+            self.step()?;
+        }
         for round in 0..self.lab.options.joins {
             if self.over() {
                 return Ok(());
             }
             let begin = Instant::now();
+            self.lab
+                .wait_until(PATIENCE, "all nodes to agree on one anchor", |lab| {
+                    lab.agreed().is_some()
+                })?;
             let Some(anchor) = self.lab.agreed() else {
                 break;
             };
@@ -185,16 +195,35 @@ impl Story<'_> {
 
     /// The filter must outlive its controller and go on refusing.
     fn confirm_filter(&mut self, index: usize, before: Option<u32>) -> Result<()> {
-        let attached = self.lab.attached(index)?;
+        let attached = self
+            .lab
+            .attached(index)?
+            .map(|attached| attached.program.id);
         let name = self.lab.nodes[index].admitted.name.clone();
-        let same = attached.as_ref().map(|attached| attached.program.id);
         ensure!(
-            same.is_some() && same == before,
+            attached.is_some() && attached == before,
             "{name} lost its filter with its controller"
         );
-        let id = same.unwrap_or(0);
+        let id = attached.unwrap_or(0);
         self.screen.say(&format!(
-            "filter {id} of {name} stands without it and goes on refusing"
+            "filter {id} of {name} stands without its controller"
+        ));
+        if self.flooder.is_none() {
+            return Ok(());
+        }
+        let counts = self.lab.nodes[index].counts()?;
+        let refused = counts.refused()?;
+        let deadline = Instant::now() + PATIENCE;
+        while counts.refused()? == refused {
+            ensure!(
+                Instant::now() < deadline,
+                "the filter of {name} refuses nothing any more"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.screen.say(&format!(
+            "and goes on refusing: {} frames so far",
+            counts.refused()?
         ));
         Ok(())
     }
