@@ -44,14 +44,54 @@ struct Case {
 }
 
 const CASES: [Case; 8] = [
-    Case { kind: "floor: XDP_DROP", program: "nexus0_drop", action: XDP_DROP, make: World::pulse },
-    Case { kind: "floor: XDP_PASS", program: "nexus0_pass", action: XDP_PASS, make: foreign },
-    Case { kind: "foreign", program: "nexus0", action: XDP_PASS, make: foreign },
-    Case { kind: "malformed", program: "nexus0", action: XDP_DROP, make: malformed },
-    Case { kind: "unknown key", program: "nexus0", action: XDP_DROP, make: unknown_key },
-    Case { kind: "forged", program: "nexus0", action: XDP_DROP, make: forged },
-    Case { kind: "replayed", program: "nexus0", action: XDP_DROP, make: World::pulse },
-    Case { kind: "valid pulse", program: "nexus0_forget", action: XDP_PASS, make: World::pulse },
+    Case {
+        kind: "floor: XDP_DROP",
+        program: "nexus0_drop",
+        action: XDP_DROP,
+        make: World::pulse,
+    },
+    Case {
+        kind: "floor: XDP_PASS",
+        program: "nexus0_pass",
+        action: XDP_PASS,
+        make: foreign,
+    },
+    Case {
+        kind: "foreign",
+        program: "nexus0",
+        action: XDP_PASS,
+        make: foreign,
+    },
+    Case {
+        kind: "malformed",
+        program: "nexus0",
+        action: XDP_DROP,
+        make: malformed,
+    },
+    Case {
+        kind: "unknown key",
+        program: "nexus0",
+        action: XDP_DROP,
+        make: unknown_key,
+    },
+    Case {
+        kind: "forged",
+        program: "nexus0",
+        action: XDP_DROP,
+        make: forged,
+    },
+    Case {
+        kind: "replayed",
+        program: "nexus0",
+        action: XDP_DROP,
+        make: World::pulse,
+    },
+    Case {
+        kind: "valid pulse",
+        program: "nexus0_forget",
+        action: XDP_PASS,
+        make: World::pulse,
+    },
 ];
 
 /// Another protocol's datagram: mDNS.
@@ -86,13 +126,19 @@ pub(crate) fn measure(capabilities: &str) -> Result<Figures> {
     let mut world = World::new().context("loading the filter")?;
     let mut rows = Vec::new();
     for case in &CASES {
-        let frames: Vec<Vec<u8>> = (1..=1000).map(|n| (case.make)(&world, sequence(case, n))).collect();
+        let frames: Vec<Vec<u8>> = (1..=1000)
+            .map(|n| (case.make)(&world, sequence(case, n)))
+            .collect();
         if case.kind == "replayed" {
             accept_all(&mut world, &frames)?;
         }
         let one = batches(|| time(&mut world, case, &frames[..1], 100_000))?;
         let many = batches(|| time(&mut world, case, &frames, 1))?;
-        rows.push(Row { kind: case.kind.to_owned(), one, many });
+        rows.push(Row {
+            kind: case.kind.to_owned(),
+            one,
+            many,
+        });
     }
     let info = world.program.info()?;
     Ok(Figures {
@@ -110,7 +156,11 @@ pub(crate) fn measure(capabilities: &str) -> Result<Figures> {
 
 /// The bench program takes back sequences below 32 only; a replay may have any.
 fn sequence(case: &Case, number: u64) -> u64 {
-    if case.program == "nexus0_forget" { number % 32 } else { number }
+    if case.program == "nexus0_forget" {
+        number % 32
+    } else {
+        number
+    }
 }
 
 fn accept_all(world: &mut World, frames: &[Vec<u8>]) -> Result<()> {

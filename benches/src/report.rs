@@ -15,8 +15,18 @@ const TARGETS: [(&str, &str, u64); 5] = [
 
 fn over(figures: &Figures, kind: &str) -> Option<(u64, u64, u64)> {
     let (_, floor, target) = TARGETS.iter().find(|(name, ..)| *name == kind)?;
-    let time = |kind: &str| figures.rows.iter().find(|row| row.kind == kind).map(|row| row.one);
-    Some((time(kind)?, time(kind)?.saturating_sub(time(floor)?), *target))
+    let time = |kind: &str| {
+        figures
+            .rows
+            .iter()
+            .find(|row| row.kind == kind)
+            .map(|row| row.one)
+    };
+    Some((
+        time(kind)?,
+        time(kind)?.saturating_sub(time(floor)?),
+        *target,
+    ))
 }
 
 /// A table of one capability set.
@@ -27,14 +37,21 @@ pub(crate) fn table(figures: &Figures) -> String {
         "{}: verifier {}, {} bytes of machine code, {} instructions verified\n",
         figures.capabilities, figures.verifier, figures.jited_bytes, figures.verified_instructions
     );
-    let _ = writeln!(text, "| frame | one frame, ns | 1,000 frames, ns | over floor, ns | target, ns |");
+    let _ = writeln!(
+        text,
+        "| frame | one frame, ns | 1,000 frames, ns | over floor, ns | target, ns |"
+    );
     let _ = writeln!(text, "|---|---:|---:|---:|---:|");
     for row in &figures.rows {
         let (above, target) = match over(figures, &row.kind) {
             Some((_, above, target)) => (format!("+{above}"), format!("+{target}")),
             None => (String::new(), String::new()),
         };
-        let _ = writeln!(text, "| {} | {} | {} | {above} | {target} |", row.kind, row.one, row.many);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {above} | {target} |",
+            row.kind, row.one, row.many
+        );
     }
     text
 }

@@ -40,7 +40,11 @@ impl World {
         maps.write_key_id(1, key.slot_id())?;
         maps.clear_peer(0)?;
         maps.write_peer(MEMBER, 0)?;
-        Ok(Self { program, _maps: maps, key })
+        Ok(Self {
+            program,
+            _maps: maps,
+            key,
+        })
     }
 
     /// A member's pulse: 95 bytes of payload, 157 on the wire.

@@ -109,7 +109,9 @@ pub fn classify<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Verdict 
 
 #[inline(always)]
 fn judge<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Result<(), Verdict> {
-    let Some(config) = state.config() else { return Err(Verdict::Internal) };
+    let Some(config) = state.config() else {
+        return Err(Verdict::Internal);
+    };
     let head = packet::head(packet, config)?;
     let frame = shape(head, config)?;
     let trailer = state.trailer(packet, frame.blocks)?;
@@ -118,7 +120,9 @@ fn judge<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Result<(), Verd
     if slot >= KEY_SLOTS || door != (slot == DOOR_SLOT) {
         return Err(Verdict::UnknownKey);
     }
-    let Some(key) = state.key(slot) else { return Err(Verdict::Internal) };
+    let Some(key) = state.key(slot) else {
+        return Err(Verdict::Internal);
+    };
     check_pre_tag(&frame, key, &trailer)?;
     let now = state.now();
     if now < key.not_before {
@@ -249,7 +253,10 @@ impl Trailer {
     #[inline(always)]
     pub fn read<P: Packet + ?Sized>(packet: &P, blocks: usize) -> Result<Self, Verdict> {
         let bytes = packet.behind::<TRAILER_LEN>(PAYLOAD - 9, blocks)?;
-        Ok(Self { pre_tag: u64_at(bytes, 0), tag: auth::words(array(bytes, PRE_TAG_LEN)) })
+        Ok(Self {
+            pre_tag: u64_at(bytes, 0),
+            tag: auth::words(array(bytes, PRE_TAG_LEN)),
+        })
     }
 }
 
@@ -264,17 +271,30 @@ fn check_pre_tag(frame: &Frame<'_>, key: &KeySlot, trailer: &Trailer) -> Result<
         frame.sequence,
         &trailer.tag,
     );
-    if u64::from_le(trailer.pre_tag) == expected { Ok(()) } else { Err(Verdict::PreTag) }
+    if u64::from_le(trailer.pre_tag) == expected {
+        Ok(())
+    } else {
+        Err(Verdict::PreTag)
+    }
 }
 
 /// What is written once the tag is right.
 enum Admission<'a> {
     /// A member's frame that nobody signed: its window and its rate.
-    Member { position: Position, window: &'a AtomicU64, arrival: &'a AtomicU64 },
+    Member {
+        position: Position,
+        window: &'a AtomicU64,
+        arrival: &'a AtomicU64,
+    },
     /// A member's signed frame: nothing here, the controller commits after the signature.
     Signed,
     /// A frame at the door: the memory of its tag, the rates of its source and of all strangers.
-    Door { mark: u64, seen: &'a AtomicU64, source: &'a AtomicU64, all: &'a AtomicU64 },
+    Door {
+        mark: u64,
+        seen: &'a AtomicU64,
+        source: &'a AtomicU64,
+        all: &'a AtomicU64,
+    },
 }
 
 /// Looks at the window and the rate of a member.
@@ -286,8 +306,12 @@ fn look<'a, S: State>(
     key: &KeySlot,
     now: u64,
 ) -> Result<Admission<'a>, Verdict> {
-    let Some(peer) = state.peer(frame.sender) else { return Err(Verdict::UnknownSender) };
-    let Some(position) = replay::position(frame.sequence) else { return Err(Verdict::Sequence) };
+    let Some(peer) = state.peer(frame.sender) else {
+        return Err(Verdict::UnknownSender);
+    };
+    let Some(position) = replay::position(frame.sequence) else {
+        return Err(Verdict::Sequence);
+    };
     let signed = frame.traits.signed();
     let (window, arrival) = if signed {
         let window = state.signed_window(peer, key.generation, position.word);
@@ -296,7 +320,9 @@ fn look<'a, S: State>(
         let window = state.window(peer, key.generation, frame.class, position.word);
         (window, state.arrival(peer))
     };
-    let (Some(window), Some(arrival)) = (window, arrival) else { return Err(Verdict::Internal) };
+    let (Some(window), Some(arrival)) = (window, arrival) else {
+        return Err(Verdict::Internal);
+    };
     if position.mark(state.load(window)).is_none() {
         return Err(Verdict::Replay);
     }
@@ -306,7 +332,11 @@ fn look<'a, S: State>(
     if signed {
         return Ok(Admission::Signed);
     }
-    Ok(Admission::Member { position, window, arrival })
+    Ok(Admission::Member {
+        position,
+        window,
+        arrival,
+    })
 }
 
 /// Looks at a frame of one who holds no epoch key. Its source and tag are hashed into cells, so no row is
@@ -329,7 +359,12 @@ fn knock<'a, S: State>(
     if state.load(seen) == mark {
         return Err(Verdict::DoorRepeat);
     }
-    Ok(Admission::Door { mark, seen, source, all })
+    Ok(Admission::Door {
+        mark,
+        seen,
+        source,
+        all,
+    })
 }
 
 impl Admission<'_> {
@@ -337,14 +372,25 @@ impl Admission<'_> {
     fn commit<S: State>(self, state: &S, config: &Config, now: u64) -> Result<(), Verdict> {
         match self {
             Self::Signed => Ok(()),
-            Self::Member { position, window, arrival } => {
+            Self::Member {
+                position,
+                window,
+                arrival,
+            } => {
                 replace(state, window, Verdict::Replay, |held| position.mark(held))?;
                 replace(state, arrival, Verdict::Rate, |held| {
                     rate::charge(held, now, &config.member)
                 })
             }
-            Self::Door { mark, seen, source, all } => {
-                replace(state, seen, Verdict::DoorRepeat, |held| (held != mark).then_some(mark))?;
+            Self::Door {
+                mark,
+                seen,
+                source,
+                all,
+            } => {
+                replace(state, seen, Verdict::DoorRepeat, |held| {
+                    (held != mark).then_some(mark)
+                })?;
                 replace(state, source, Verdict::DoorSource, |held| {
                     rate::charge(held, now, &config.source)
                 })?;
@@ -372,7 +418,9 @@ fn replace<S: State>(
     let mut attempt = 0;
     while attempt < ATTEMPTS {
         let held = state.load(word);
-        let Some(next) = step(held) else { return Err(refusal) };
+        let Some(next) = step(held) else {
+            return Err(refusal);
+        };
         if state.compare_exchange(word, held, next) {
             return Ok(());
         }
@@ -390,9 +438,13 @@ pub fn check_tag<P: Packet + ?Sized, S: State>(
     blocks: usize,
     tag: &[u64; 4],
 ) -> Result<(), Verdict> {
-    let Some(key) = state.key(slot) else { return Err(Verdict::Internal) };
+    let Some(key) = state.key(slot) else {
+        return Err(Verdict::Internal);
+    };
     let (mut inner, mut outer) = (key.inner, key.outer);
-    let Some(mut block) = state.block() else { return Err(Verdict::Internal) };
+    let Some(mut block) = state.block() else {
+        return Err(Verdict::Internal);
+    };
     let block = block.borrow_mut();
     let mut next = packet.blocks(PAYLOAD);
     let mut index = 0;
@@ -409,7 +461,11 @@ pub fn check_tag<P: Packet + ?Sized, S: State>(
     }
     hmac::outer_block(block, &inner);
     state.compress(&mut outer, block);
-    if difference(&outer, tag) == 0 { Ok(()) } else { Err(Verdict::Tag) }
+    if difference(&outer, tag) == 0 {
+        Ok(())
+    } else {
+        Err(Verdict::Tag)
+    }
 }
 
 #[inline(always)]

@@ -179,12 +179,18 @@ const _: () = {
 
 impl Peer {
     /// A member nothing was heard of.
-    pub const NEW: Self = Self { windows: [[[0; WINDOW_WORDS]; 2]; GENERATIONS], arrival: 0 };
+    pub const NEW: Self = Self {
+        windows: [[[0; WINDOW_WORDS]; 2]; GENERATIONS],
+        arrival: 0,
+    };
 }
 
 impl SignedPeer {
     /// A member nothing was heard of.
-    pub const NEW: Self = Self { windows: [[0; WINDOW_WORDS]; GENERATIONS], arrival: 0 };
+    pub const NEW: Self = Self {
+        windows: [[0; WINDOW_WORDS]; GENERATIONS],
+        arrival: 0,
+    };
 }
 
 impl Config {
@@ -199,9 +205,18 @@ impl Config {
             addresses: [[0; 16]; ADDRESSES],
             heartbeat: 0,
             cell_key,
-            member: Rate { interval: MILLISECOND, burst: 256 * MILLISECOND },
-            source: Rate { interval: 100 * MILLISECOND, burst: 1600 * MILLISECOND },
-            door: Rate { interval: MILLISECOND / 2, burst: 256 * MILLISECOND },
+            member: Rate {
+                interval: MILLISECOND,
+                burst: 256 * MILLISECOND,
+            },
+            source: Rate {
+                interval: 100 * MILLISECOND,
+                burst: 1600 * MILLISECOND,
+            },
+            door: Rate {
+                interval: MILLISECOND / 2,
+                burst: 256 * MILLISECOND,
+            },
             sample_shift: [10; COUNTERS],
         }
     }

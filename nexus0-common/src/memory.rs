@@ -84,7 +84,10 @@ impl MemoryMaps {
     pub fn clear_generation(&mut self, generation: u32) {
         let generation = generation as usize;
         for row in &mut self.rows {
-            let unsigned = row.unsigned.chunks_mut(CLASSES * WINDOW_WORDS).nth(generation);
+            let unsigned = row
+                .unsigned
+                .chunks_mut(CLASSES * WINDOW_WORDS)
+                .nth(generation);
             let signed = row.signed.chunks_mut(WINDOW_WORDS).nth(generation);
             for word in unsigned.into_iter().chain(signed).flatten() {
                 *word.get_mut() = 0;
@@ -110,7 +113,9 @@ impl MemoryMaps {
         let mut value = Peer::NEW;
         if let Some(row) = self.rows.get(peer as usize) {
             let words = value.windows.iter_mut().flatten().flatten();
-            words.zip(&row.unsigned).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+            words
+                .zip(&row.unsigned)
+                .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
             value.arrival = row.arrival.load(Ordering::Relaxed);
         }
         value
@@ -121,7 +126,9 @@ impl MemoryMaps {
         let mut value = SignedPeer::NEW;
         if let Some(row) = self.rows.get(peer as usize) {
             let words = value.windows.iter_mut().flatten();
-            words.zip(&row.signed).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+            words
+                .zip(&row.signed)
+                .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
             value.arrival = row.signed_arrival.load(Ordering::Relaxed);
         }
         value
@@ -129,11 +136,16 @@ impl MemoryMaps {
 
     /// The door as the map holds it.
     pub fn door(&self) -> Box<Door> {
-        let mut value =
-            Box::new(Door { arrival: 0, cells: [0; DOOR_CELLS], seen: [0; DOOR_CELLS] });
+        let mut value = Box::new(Door {
+            arrival: 0,
+            cells: [0; DOOR_CELLS],
+            seen: [0; DOOR_CELLS],
+        });
         let all = core::iter::once(&mut value.arrival);
         let words = all.chain(&mut value.cells).chain(&mut value.seen);
-        words.zip(self.door.iter()).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+        words
+            .zip(self.door.iter())
+            .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
         value
     }
 
@@ -177,7 +189,9 @@ impl State for MemoryMaps {
     }
 
     fn signed_window(&self, peer: u32, generation: u32, word: usize) -> Option<&AtomicU64> {
-        self.row(peer)?.signed.get(generation as usize * WINDOW_WORDS + word)
+        self.row(peer)?
+            .signed
+            .get(generation as usize * WINDOW_WORDS + word)
     }
 
     fn signed_arrival(&self, peer: u32) -> Option<&AtomicU64> {
@@ -201,7 +215,8 @@ impl State for MemoryMaps {
     }
 
     fn compare_exchange(&self, word: &AtomicU64, current: u64, new: u64) -> bool {
-        word.compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        word.compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 
     fn compress(&self, state: &mut sha256::State, block: &mut Block) {

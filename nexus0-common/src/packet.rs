@@ -27,7 +27,9 @@ pub trait Packet {
 
 impl Packet for [u8] {
     fn bytes<const N: usize>(&self, at: usize) -> Result<&[u8; N], Verdict> {
-        self.get(at..).and_then(<[u8]>::first_chunk).ok_or(Verdict::ShortFrame)
+        self.get(at..)
+            .and_then(<[u8]>::first_chunk)
+            .ok_or(Verdict::ShortFrame)
     }
 
     fn behind<const N: usize>(&self, at: usize, blocks: usize) -> Result<&[u8; N], Verdict> {
@@ -100,7 +102,11 @@ pub fn head<'a, P: Packet + ?Sized>(
         return packet.bytes(0);
     }
     if is_extension(next) {
-        return Err(way_around(packet.headers(ETHERNET + IPV6), next, config.port));
+        return Err(way_around(
+            packet.headers(ETHERNET + IPV6),
+            next,
+            config.port,
+        ));
     }
     Err(Verdict::Foreign)
 }
@@ -141,7 +147,9 @@ fn is_extension(next: u8) -> bool {
 /// One or two VLAN tags: refused if the mesh port is behind them.
 #[inline(always)]
 fn tagged<P: Packet + ?Sized>(packet: &P, port: u16) -> Verdict {
-    let Ok(tag) = packet.bytes::<4>(ETHERNET) else { return Verdict::Foreign };
+    let Ok(tag) = packet.bytes::<4>(ETHERNET) else {
+        return Verdict::Foreign;
+    };
     match u16::from_be(u16_at(tag, 2)) {
         TYPE_IPV6 => return behind_tag::<{ ETHERNET + 4 }, P>(packet, port),
         TYPE_VLAN | TYPE_QINQ => {}
@@ -157,7 +165,9 @@ fn tagged<P: Packet + ?Sized>(packet: &P, port: u16) -> Verdict {
 
 #[inline(always)]
 fn behind_tag<const AT: usize, P: Packet + ?Sized>(packet: &P, port: u16) -> Verdict {
-    let Ok(header) = packet.bytes::<IPV6>(AT) else { return Verdict::Vlan };
+    let Ok(header) = packet.bytes::<IPV6>(AT) else {
+        return Verdict::Vlan;
+    };
     let next = header[6];
     if next != NEXT_UDP && !is_extension(next) {
         return Verdict::Foreign;
@@ -182,9 +192,15 @@ fn way_around(header: impl Fn(usize) -> Option<[u8; 4]>, first: u8, port: u16) -
         if next != NEXT_UDP && !is_extension(next) {
             return Verdict::Foreign;
         }
-        let Some(bytes) = header(chain) else { return refusal };
+        let Some(bytes) = header(chain) else {
+            return refusal;
+        };
         if next == NEXT_UDP {
-            return if port_of(&bytes) == port { refusal } else { Verdict::Foreign };
+            return if port_of(&bytes) == port {
+                refusal
+            } else {
+                Verdict::Foreign
+            };
         }
         let (kind, length) = (next, usize::from(bytes[1]));
         next = bytes[0];

@@ -20,7 +20,10 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_the_frame_after_it_does_not() {
-        let rate = Rate { interval: 10, burst: 30 };
+        let rate = Rate {
+            interval: 10,
+            burst: 30,
+        };
         let mut arrival = 0;
         for _ in 0..4 {
             arrival = charge(arrival, 1000, &rate).unwrap();

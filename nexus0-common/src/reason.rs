@@ -87,8 +87,14 @@ mod tests {
             assert_eq!(*verdict as usize, index);
             assert_eq!(Verdict::from_number(index as u8), Some(*verdict));
             let name = verdict.name();
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
-            assert!(Verdict::ALL.iter().filter(|v| v.name() == name).count() == 1, "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "{name}"
+            );
+            assert!(
+                Verdict::ALL.iter().filter(|v| v.name() == name).count() == 1,
+                "{name}"
+            );
         }
         assert!(Verdict::ALL.len() <= COUNTERS);
         assert_eq!(Verdict::from_number(Verdict::ALL.len() as u8), None);

@@ -56,7 +56,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn commit(window: &mut [u64; WINDOW_WORDS], sequence: u64) -> bool {
-        let Some(position) = position(sequence) else { return false };
+        let Some(position) = position(sequence) else {
+            return false;
+        };
         match position.mark(window[position.word]) {
             Some(word) => {
                 window[position.word] = word;

@@ -3,7 +3,10 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, core_intrinsics)]
-#![allow(internal_features, reason = "compare-exchange exists for BPF only as an intrinsic")]
+#![allow(
+    internal_features,
+    reason = "compare-exchange exists for BPF only as an intrinsic"
+)]
 
 mod bench;
 mod flood;
@@ -35,12 +38,17 @@ fn filter(ctx: &XdpContext) -> u32 {
     once::nexus0_report(ctx.ctx, verdict as u32);
     #[cfg(feature = "aya-log")]
     report::log(ctx, verdict);
-    if verdict.passes() || observing(&maps) { XDP_PASS } else { XDP_DROP }
+    if verdict.passes() || observing(&maps) {
+        XDP_PASS
+    } else {
+        XDP_DROP
+    }
 }
 
 #[inline(always)]
 fn observing(maps: &Maps) -> bool {
-    maps.config().is_some_and(|config| config.flags & flags::OBSERVE != 0)
+    maps.config()
+        .is_some_and(|config| config.flags & flags::OBSERVE != 0)
 }
 
 /// Never reached; if it were, the verifier would refuse the endless loop.

@@ -12,9 +12,8 @@ use aya_ebpf::macros::btf_map;
 use nexus0_common::auth::sha256::{self, Block};
 use nexus0_common::classify::{State, Trailer};
 use nexus0_common::maps::{
-    Config, Counter, DOOR_CELLS, Door, DropEvent, EVENT_RING, GENERATIONS, KEY_SLOTS,
-    KeySlot, Keys, MAX_PEERS, Peer,
-    SignedPeer, WINDOW_WORDS,
+    Config, Counter, DOOR_CELLS, Door, DropEvent, EVENT_RING, GENERATIONS, KEY_SLOTS, KeySlot,
+    Keys, MAX_PEERS, Peer, SignedPeer, WINDOW_WORDS,
 };
 use nexus0_common::packet::Packet;
 use nexus0_common::reason::{COUNTERS, Verdict};
@@ -119,7 +118,10 @@ impl State for Maps {
         let index = set * WINDOW_WORDS + word;
         // SAFETY: a field of a map value.
         let words = unsafe { &raw mut (*row).windows };
-        Some(word_of(words.cast(), masked::<{ UNSIGNED_WORDS - 1 }>(index)))
+        Some(word_of(
+            words.cast(),
+            masked::<{ UNSIGNED_WORDS - 1 }>(index),
+        ))
     }
 
     #[inline(always)]
@@ -157,7 +159,10 @@ impl State for Maps {
         let door = DOOR.get_ptr_mut(0)?;
         // SAFETY: a field of a map value.
         let words = unsafe { &raw mut (*door).cells };
-        Some(word_of(words.cast(), masked::<{ DOOR_CELLS as i32 - 1 }>(cell)))
+        Some(word_of(
+            words.cast(),
+            masked::<{ DOOR_CELLS as i32 - 1 }>(cell),
+        ))
     }
 
     #[inline(always)]
@@ -165,7 +170,10 @@ impl State for Maps {
         let door = DOOR.get_ptr_mut(0)?;
         // SAFETY: a field of a map value.
         let words = unsafe { &raw mut (*door).seen };
-        Some(word_of(words.cast(), masked::<{ DOOR_CELLS as i32 - 1 }>(cell)))
+        Some(word_of(
+            words.cast(),
+            masked::<{ DOOR_CELLS as i32 - 1 }>(cell),
+        ))
     }
 
     #[inline(always)]
@@ -191,7 +199,9 @@ impl State for Maps {
     #[inline(always)]
     fn block(&self) -> Option<impl BorrowMut<Block>> {
         // SAFETY: this processor's own scratch, which nothing else uses while a tag is checked.
-        SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch.cast::<Block>() })
+        SCRATCH
+            .get_ptr_mut(0)
+            .map(|scratch| unsafe { &mut *scratch.cast::<Block>() })
     }
 
     #[inline(always)]

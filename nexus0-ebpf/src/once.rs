@@ -32,8 +32,11 @@ pub extern "C" fn nexus0_compress(state: *mut sha256::State, block: *mut Block) 
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn nexus0_find_key(id: u32) -> u32 {
-    let maps = Maps { ctx: core::ptr::null_mut() };
-    maps.keys().map_or(KEY_SLOTS, |keys| classify::find_key(keys, id)) as u32
+    let maps = Maps {
+        ctx: core::ptr::null_mut(),
+    };
+    maps.keys()
+        .map_or(KEY_SLOTS, |keys| classify::find_key(keys, id)) as u32
 }
 
 /// Copies pre-tag and tag of a frame of so many blocks. Not zero if the frame ends before.
@@ -69,7 +72,9 @@ pub extern "C" fn nexus0_check_tag(
     let window = Window::new(&XdpContext::new(ctx));
     // SAFETY: the verifier makes callers pass null or that much memory.
     let tag = unsafe { &*tag };
-    u32::from(classify::check_tag(&window, &Maps { ctx }, slot as usize, blocks as usize, tag).is_err())
+    u32::from(
+        classify::check_tag(&window, &Maps { ctx }, slot as usize, blocks as usize, tag).is_err(),
+    )
 }
 
 /// Copies what may be extension headers behind an IPv6 header that ends at `at`; the number of bytes.

@@ -16,8 +16,14 @@ const CHUNK: usize = 16;
 /// believe in it.
 #[inline(always)]
 pub fn count(packet: &Window, maps: &Maps, verdict: u32) {
-    let Some(counter) = COUNTS.get_ptr_mut(verdict) else { return };
-    let bytes = if verdict == Verdict::Foreign as u32 { 0 } else { stated_length(packet) };
+    let Some(counter) = COUNTS.get_ptr_mut(verdict) else {
+        return;
+    };
+    let bytes = if verdict == Verdict::Foreign as u32 {
+        0
+    } else {
+        stated_length(packet)
+    };
     // SAFETY: this processor's own slot; a program is not interrupted by itself.
     let frames = unsafe {
         (*counter).bytes += bytes;
@@ -31,7 +37,9 @@ pub fn count(packet: &Window, maps: &Maps, verdict: u32) {
 
 #[inline(always)]
 fn sampled(maps: &Maps, verdict: u32, frames: u64) -> bool {
-    let Some(config) = maps.config() else { return false };
+    let Some(config) = maps.config() else {
+        return false;
+    };
     let index = masked::<{ COUNTERS as i32 - 1 }>(verdict as usize);
     // SAFETY: below the number of counters, by the mask.
     let shift = unsafe { *config.sample_shift.get_unchecked(index) };
@@ -52,7 +60,9 @@ fn event(packet: &Window, verdict: u8, length: u32) {
         (*event).verdict = verdict;
         (*event).spare = [0; 2];
         while captured < EVENT_BYTES {
-            let Ok(chunk) = packet.bytes::<CHUNK>(captured) else { break };
+            let Ok(chunk) = packet.bytes::<CHUNK>(captured) else {
+                break;
+            };
             core::ptr::copy_nonoverlapping(
                 chunk.as_ptr(),
                 (&raw mut (*event).bytes).cast::<u8>().add(captured),

@@ -22,7 +22,11 @@ pub struct Window {
 impl Window {
     #[inline(always)]
     pub fn new(ctx: &XdpContext) -> Self {
-        Self { ctx: ctx.ctx, start: ctx.data(), end: ctx.data_end() }
+        Self {
+            ctx: ctx.ctx,
+            start: ctx.data(),
+            end: ctx.data_end(),
+        }
     }
 }
 
@@ -102,7 +106,9 @@ impl Window {
     /// is where an IPv6 header ends behind no, one or two VLAN tags.
     #[inline(always)]
     pub fn copy_headers(&self, at: usize) -> usize {
-        let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
+        let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+            return 0;
+        };
         let mut to = scratch as usize;
         let mut from = self.start + ETHERNET + IPV6;
         if at > ETHERNET + IPV6 {
@@ -113,7 +119,9 @@ impl Window {
         }
         let mut word = 0;
         while word < COPIED_WORDS {
-            let Ok(bytes) = read::<4>(from, self.end) else { break };
+            let Ok(bytes) = read::<4>(from, self.end) else {
+                break;
+            };
             // SAFETY: within the scratch value, which holds more words than are copied.
             unsafe { (to as *mut u32).write(u32_at(bytes, 0)) };
             from = forward::<4>(from);

@@ -27,7 +27,9 @@ fn the_filter_has_an_xdp_program_with_32_bit_arithmetic() -> Result<(), Box<dyn 
 fn the_filter_carries_its_types() -> Result<(), Box<dyn Error>> {
     let file = filter()?;
     for section in [".BTF", ".BTF.ext"] {
-        let found = file.section_by_name(section).is_some_and(|section| section.size() > 0);
+        let found = file
+            .section_by_name(section)
+            .is_some_and(|section| section.size() > 0);
         assert!(found, "no {section}: was `-Clink-arg=--btf` passed?");
     }
     Ok(())

@@ -16,7 +16,10 @@ pub struct Midstates {
 impl Midstates {
     /// The midstates of a 32-byte key.
     pub fn new(key: &[u8; 32]) -> Self {
-        Self { inner: padded(key, 0x36), outer: padded(key, 0x5c) }
+        Self {
+            inner: padded(key, 0x36),
+            outer: padded(key, 0x5c),
+        }
     }
 }
 
@@ -111,7 +114,16 @@ mod tests {
     #[test]
     fn other_lengths_have_no_tag() {
         let midstates = Midstates::new(&[7; 32]);
-        for length in [0, 1, 54, 56, 64, 118, 120, authenticated_len(MAX_BLOCKS + 1)] {
+        for length in [
+            0,
+            1,
+            54,
+            56,
+            64,
+            118,
+            120,
+            authenticated_len(MAX_BLOCKS + 1),
+        ] {
             assert_eq!(tag(&midstates, &std::vec![0; length]), None, "{length}");
         }
     }
@@ -121,19 +133,36 @@ mod tests {
     #[test]
     fn gives_the_tags_of_rfc_4231() {
         let cases: [(&[u8], &[u8], &str); 4] = [
-            (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
-            (b"Jefe", b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
-            (&[0xaa; 20], &[0xdd; 50], "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
             (
-                &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25],
+                &[0x0b; 20],
+                b"Hi There",
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                &[0xaa; 20],
+                &[0xdd; 50],
+                "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+            ),
+            (
+                &[
+                    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+                    23, 24, 25,
+                ],
                 &[0xcd; 50],
                 "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
             ),
         ];
         for (key, message, expected) in cases {
             let digest = hmac_of_any_length(key, message);
-            let hex: std::string::String =
-                digest.iter().map(|word| std::format!("{word:08x}")).collect();
+            let hex: std::string::String = digest
+                .iter()
+                .map(|word| std::format!("{word:08x}"))
+                .collect();
             assert_eq!(hex, expected);
         }
     }

@@ -19,7 +19,24 @@ pub struct FrameKey {
 impl FrameKey {
     /// A key from its id, its MAC key and its pre-tag key.
     pub fn new(id: [u8; 4], mac: &[u8; 32], pre_tag: &[u8; 16]) -> Self {
-        let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7] = *pre_tag;
+        let [
+            a0,
+            a1,
+            a2,
+            a3,
+            a4,
+            a5,
+            a6,
+            a7,
+            b0,
+            b1,
+            b2,
+            b3,
+            b4,
+            b5,
+            b6,
+            b7,
+        ] = *pre_tag;
         Self {
             id,
             pre_tag: [
@@ -40,9 +57,21 @@ impl FrameKey {
     ) -> Option<[u8; TRAILER_LEN]> {
         let header = Header::parse(frame)?;
         let tag = hmac::tag(&self.midstates, frame)?;
-        let Header { class, sender, sequence, .. } = header;
-        let pre =
-            pre_tag(&self.pre_tag, source, destination, class, &sender, sequence, &tag);
+        let Header {
+            class,
+            sender,
+            sequence,
+            ..
+        } = header;
+        let pre = pre_tag(
+            &self.pre_tag,
+            source,
+            destination,
+            class,
+            &sender,
+            sequence,
+            &tag,
+        );
         let mut trailer = [0; TRAILER_LEN];
         let (first, second) = trailer.split_at_mut(PRE_TAG_LEN);
         first.copy_from_slice(&pre.to_le_bytes());

@@ -15,7 +15,12 @@ use crate::wire::{Class, TAG_LEN};
 /// A tag as four words in memory order.
 #[inline(always)]
 pub fn words(tag: &[u8; TAG_LEN]) -> [u64; 4] {
-    [u64_at(tag, 0), u64_at(tag, 8), u64_at(tag, 16), u64_at(tag, 24)]
+    [
+        u64_at(tag, 0),
+        u64_at(tag, 8),
+        u64_at(tag, 16),
+        u64_at(tag, 24),
+    ]
 }
 
 /// The pre-tag of a frame, PROTOCOL section 3.
@@ -28,7 +33,15 @@ pub fn pre_tag(
     sequence: u64,
     tag: &[u8; TAG_LEN],
 ) -> u64 {
-    pre_tag_of_words(key, source, destination, class, sender, sequence, &words(tag))
+    pre_tag_of_words(
+        key,
+        source,
+        destination,
+        class,
+        sender,
+        sequence,
+        &words(tag),
+    )
 }
 
 /// The same with the tag as [`words`].

@@ -32,7 +32,11 @@ impl Header {
         if [m0, m1] != MAGIC || version != VERSION {
             return None;
         }
-        let class = if kind & UNICAST_BIT == 0 { Class::Multicast } else { Class::Unicast };
+        let class = if kind & UNICAST_BIT == 0 {
+            Class::Multicast
+        } else {
+            Class::Unicast
+        };
         let frame_type = FrameType::from_number(kind & !UNICAST_BIT)?;
         if frame_type.class().is_some_and(|only| only != class) {
             return None;
@@ -57,8 +61,30 @@ impl Header {
         let [b0, b1, b2, b3, b4, b5, b6, b7] = self.sequence.to_be_bytes();
         let [m0, m1] = MAGIC;
         [
-            m0, m1, VERSION, self.frame_type as u8 | bit, k0, k1, k2, k3, //
-            a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7,
+            m0,
+            m1,
+            VERSION,
+            self.frame_type as u8 | bit,
+            k0,
+            k1,
+            k2,
+            k3, //
+            a0,
+            a1,
+            a2,
+            a3,
+            a4,
+            a5,
+            a6,
+            a7,
+            b0,
+            b1,
+            b2,
+            b3,
+            b4,
+            b5,
+            b6,
+            b7,
         ]
     }
 }

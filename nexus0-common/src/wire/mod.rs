@@ -24,6 +24,7 @@ pub use bye::Bye;
 pub use door_probe::DoorProbe;
 pub use door_reply::DoorReply;
 pub use epoch::Epoch;
+pub use header::Header;
 pub use hold::Hold;
 pub use probe::Probe;
 pub use probe_reply::ProbeReply;
@@ -31,7 +32,6 @@ pub use pulse::{Anchor, Ann, Pulse};
 pub use request::Request;
 pub use roster::{ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry};
 pub use still_here::StillHere;
-pub use header::Header;
 
 /// UDP port of the mesh unless configured otherwise.
 pub const PORT: u16 = 19541;

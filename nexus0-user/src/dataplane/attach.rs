@@ -61,9 +61,12 @@ pub(super) fn attach(
     let id = program
         .attach_to_if_index(index, mode.flags())
         .map_err(|source| explain(source, interface, mode))?;
-    let link = program.take_link(id).map_err(|source| explain(source, interface, mode))?;
-    let link = FdLink::try_from(link)
-        .map_err(|_| AttachError::NoLink { interface: interface.to_owned() })?;
+    let link = program
+        .take_link(id)
+        .map_err(|source| explain(source, interface, mode))?;
+    let link = FdLink::try_from(link).map_err(|_| AttachError::NoLink {
+        interface: interface.to_owned(),
+    })?;
     link.pin(pins.link()).map_err(|error| AttachError::Pins {
         step: "pin the link at",
         path: pins.link(),
@@ -76,9 +79,15 @@ fn surviving_link(pins: &Pins) -> Result<Option<XdpLink>, AttachError> {
     if !pins.link().exists() {
         return Ok(None);
     }
-    let failed = |source| AttachError::Pins { step: "open the pinned link", path: pins.link(), source };
+    let failed = |source| AttachError::Pins {
+        step: "open the pinned link",
+        path: pins.link(),
+        source,
+    };
     let link = PinnedLink::from_pin(pins.link()).map_err(|e| failed(io::Error::other(e)))?;
-    XdpLink::try_from(FdLink::from(link)).map(Some).map_err(|e| failed(io::Error::other(e)))
+    XdpLink::try_from(FdLink::from(link))
+        .map(Some)
+        .map_err(|e| failed(io::Error::other(e)))
 }
 
 /// The mode the kernel reports, which must be the one asked for.
@@ -105,7 +114,10 @@ fn explain(source: ProgramError, interface: &str, mode: XdpMode) -> AttachError 
     let interface = interface.to_owned();
     match number {
         libc::EOPNOTSUPP if mode == XdpMode::Native => AttachError::NoNativeXdp { interface },
-        libc::ERANGE => AttachError::MtuTooLarge { mtu: interface::mtu(&interface), interface },
+        libc::ERANGE => AttachError::MtuTooLarge {
+            mtu: interface::mtu(&interface),
+            interface,
+        },
         libc::EEXIST | libc::EBUSY => AttachError::Occupied {
             occupant: interface::attached(&interface).map(|found| found.program),
             interface,

@@ -87,7 +87,9 @@ pub enum AttachError {
         interface: String,
     },
     /// The kernel attached in another mode.
-    #[error("asked for {asked} XDP on {interface} and got {got}; the filter is attached and pinned")]
+    #[error(
+        "asked for {asked} XDP on {interface} and got {got}; the filter is attached and pinned"
+    )]
     OtherMode {
         /// The interface.
         interface: String,
@@ -159,9 +161,12 @@ fn permission(missing: &[&str]) -> String {
 /// The capabilities a loader needs that this process lacks.
 pub(super) fn missing_capabilities() -> Vec<&'static str> {
     use caps::{CapSet, Capability};
-    [(Capability::CAP_BPF, "CAP_BPF"), (Capability::CAP_NET_ADMIN, "CAP_NET_ADMIN")]
-        .into_iter()
-        .filter(|(cap, _)| !caps::has_cap(None, CapSet::Effective, *cap).unwrap_or(false))
-        .map(|(_, name)| name)
-        .collect()
+    [
+        (Capability::CAP_BPF, "CAP_BPF"),
+        (Capability::CAP_NET_ADMIN, "CAP_NET_ADMIN"),
+    ]
+    .into_iter()
+    .filter(|(cap, _)| !caps::has_cap(None, CapSet::Effective, *cap).unwrap_or(false))
+    .map(|(_, name)| name)
+    .collect()
 }

@@ -30,7 +30,9 @@ enum Ring {
 
 impl Events {
     pub(super) fn new(ring: RingBuf<MapData>) -> Self {
-        Self { ring: Ring::Idle(Some(ring)) }
+        Self {
+            ring: Ring::Idle(Some(ring)),
+        }
     }
 
     /// The refusals that are there now.
@@ -44,7 +46,9 @@ impl Events {
     /// Waits for refusals and hands over all that are there. Needs a tokio runtime.
     pub async fn next(&mut self) -> io::Result<Vec<Refusal>> {
         if let Ring::Idle(ring) = &mut self.ring {
-            let ring = ring.take().ok_or_else(|| io::Error::other("the ring buffer was lost"))?;
+            let ring = ring
+                .take()
+                .ok_or_else(|| io::Error::other("the ring buffer was lost"))?;
             // SAFETY: the ring buffer keeps its descriptor open, and the same one, for as long as it lives.
             self.ring = Ring::Polled(unsafe { AsyncFd::register(ring) }?);
         }

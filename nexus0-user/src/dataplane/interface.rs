@@ -33,7 +33,9 @@ pub(super) fn index(name: &str) -> Result<u32, AttachError> {
 fn known() -> Vec<String> {
     let names = nix::net::if_::if_nameindex();
     let names = names.iter().flat_map(|all| all.to_slice());
-    names.map(|interface| interface.name().to_string_lossy().into_owned()).collect()
+    names
+        .map(|interface| interface.name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The interface's MTU, 0 if it cannot be read.
@@ -64,15 +66,26 @@ struct LinkProgram {
 
 /// The XDP program on an interface as `ip` reports it; `None` if there is none or `ip` is missing.
 pub fn attached(name: &str) -> Option<Attached> {
-    let output = Command::new("ip").args(["-json", "-details", "link", "show", name]).output().ok()?;
+    let output = Command::new("ip")
+        .args(["-json", "-details", "link", "show", name])
+        .output()
+        .ok()?;
     let links: Vec<Link> = serde_json::from_slice(&output.stdout).ok()?;
     let xdp = links.into_iter().next()?.xdp?;
     let program = xdp.prog?;
     // IF_LINK's XDP_ATTACHED_SKB; with a single program the rest is the driver or the device.
     const GENERIC: u8 = 2;
     Some(Attached {
-        mode: if xdp.mode == GENERIC { XdpMode::Generic } else { XdpMode::Native },
-        program: Occupant { id: program.id, name: program.name, tag: program.tag },
+        mode: if xdp.mode == GENERIC {
+            XdpMode::Generic
+        } else {
+            XdpMode::Native
+        },
+        program: Occupant {
+            id: program.id,
+            name: program.name,
+            tag: program.tag,
+        },
     })
 }
 
@@ -98,7 +111,10 @@ const FLAG_RX_VLAN: u32 = 1 << 8;
 /// Turns receive VLAN offload off: the device would strip tags and the filter would judge a tagged
 /// frame as if it were plain.
 pub(super) fn keep_vlan_tags(name: &str) -> Result<(), AttachError> {
-    let failed = |source| AttachError::VlanOffload { interface: name.to_owned(), source };
+    let failed = |source| AttachError::VlanOffload {
+        interface: name.to_owned(),
+        source,
+    };
     let flags = match ethtool(name, GET_FLAGS, 0) {
         Ok(flags) => flags,
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(()),
@@ -111,14 +127,32 @@ pub(super) fn keep_vlan_tags(name: &str) -> Result<(), AttachError> {
 }
 
 fn ethtool(name: &str, command: u32, data: u32) -> io::Result<u32> {
-    let socket = socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = socket(
+        AddressFamily::Inet6,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     let mut value = EthtoolValue { command, data };
-    let mut request =
-        Request { name: [0; libc::IFNAMSIZ], data: (&raw mut value).cast(), rest: [0; 16] };
-    for (to, from) in request.name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+    let mut request = Request {
+        name: [0; libc::IFNAMSIZ],
+        data: (&raw mut value).cast(),
+        rest: [0; 16],
+    };
+    for (to, from) in request
+        .name
+        .iter_mut()
+        .take(libc::IFNAMSIZ - 1)
+        .zip(name.bytes())
+    {
         *to = from as libc::c_char;
     }
     // SAFETY: the request and the value it points to live across the call and have the kernel's layout.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(value.data) }
+    let result =
+        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(value.data)
+    }
 }

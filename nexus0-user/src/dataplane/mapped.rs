@@ -31,10 +31,23 @@ impl<T: Copy> Mapped<T> {
         let length = NonZeroUsize::new(bytes).ok_or(MapError::Empty)?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a fresh shared mapping of a descriptor that is open.
-        let start =
-            unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, map.fd().as_fd(), 0) };
+        let start = unsafe {
+            mmap(
+                None,
+                length,
+                protection,
+                MapFlags::MAP_SHARED,
+                map.fd().as_fd(),
+                0,
+            )
+        };
         let start = start.map_err(MapError::Mmap)?.cast();
-        Ok(Self { start, entries, bytes, values: PhantomData })
+        Ok(Self {
+            start,
+            entries,
+            bytes,
+            values: PhantomData,
+        })
     }
 
     /// A copy of a value.
@@ -50,10 +63,18 @@ impl<T: Copy> Mapped<T> {
 
     /// Writes one field, `offset` bytes into a value.
     pub(super) fn write_at<F: Copy>(&mut self, index: usize, offset: usize, field: &F) {
-        assert!(offset + size_of::<F>() <= size_of::<T>(), "a field lies within its value");
+        assert!(
+            offset + size_of::<F>() <= size_of::<T>(),
+            "a field lies within its value"
+        );
         fence(Ordering::Release);
         // SAFETY: inside the value, as asserted; fields of a repr(C) value are aligned.
-        unsafe { self.at(index).byte_add(offset).cast::<F>().write_volatile(*field) };
+        unsafe {
+            self.at(index)
+                .byte_add(offset)
+                .cast::<F>()
+                .write_volatile(*field)
+        };
         fence(Ordering::Release);
     }
 

@@ -69,7 +69,10 @@ impl KernelMaps {
 
 /// Where a signed window's word lies in its row.
 fn signed_offset(generation: usize, word: usize) -> usize {
-    assert!(generation < GENERATIONS && word < WINDOW_WORDS, "indices of a window");
+    assert!(
+        generation < GENERATIONS && word < WINDOW_WORDS,
+        "indices of a window"
+    );
     offset_of!(SignedPeer, windows) + (generation * WINDOW_WORDS + word) * size_of::<u64>()
 }
 
@@ -97,7 +100,8 @@ impl Maps for KernelMaps {
         let unsigned = offset_of!(Peer, windows) + generation * size_of::<[Window; 2]>();
         for slot in 0..MAX_PEERS {
             self.windows.write_at(slot, unsigned, &[EMPTY; 2]);
-            self.signed.write_at(slot, signed_offset(generation, 0), &EMPTY);
+            self.signed
+                .write_at(slot, signed_offset(generation, 0), &EMPTY);
         }
         Ok(())
     }
@@ -138,7 +142,8 @@ impl Maps for KernelMaps {
         word: usize,
         value: u64,
     ) -> Result<(), MapError> {
-        self.signed.write_at(slot as usize, signed_offset(generation, word), &value);
+        self.signed
+            .write_at(slot as usize, signed_offset(generation, word), &value);
         Ok(())
     }
 
@@ -147,7 +152,8 @@ impl Maps for KernelMaps {
     }
 
     fn write_signed_arrival(&mut self, slot: u32, arrival: u64) -> Result<(), MapError> {
-        self.signed.write_at(slot as usize, offset_of!(SignedPeer, arrival), &arrival);
+        self.signed
+            .write_at(slot as usize, offset_of!(SignedPeer, arrival), &arrival);
         Ok(())
     }
 

@@ -4,8 +4,8 @@ mod attach;
 mod error;
 mod events;
 mod interface;
-mod maps;
 mod mapped;
+mod maps;
 mod pins;
 pub mod program;
 
@@ -86,7 +86,13 @@ impl Dataplane {
         }
         let filter = Filter::adopt(kernel_maps, options.mesh, config, now)?;
         interface::keep_vlan_tags(&options.interface)?;
-        attach::attach(program.filter_mut()?, &options.interface, index, options.mode, &pins)?;
+        attach::attach(
+            program.filter_mut()?,
+            &options.interface,
+            index,
+            options.mode,
+            &pins,
+        )?;
         let info = program.info()?;
         let status = Status {
             mode: attach::confirm(&options.interface, options.mode)?,
@@ -96,7 +102,11 @@ impl Dataplane {
             verifier: program.verifier(),
             pins: pins.folder().to_owned(),
         };
-        Ok(Self { filter, events: Some(events), status })
+        Ok(Self {
+            filter,
+            events: Some(events),
+            status,
+        })
     }
 
     /// Carries out one change.

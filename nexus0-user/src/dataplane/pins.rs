@@ -69,20 +69,32 @@ impl Pins {
 
     pub(super) fn remove_link(&self) -> Result<(), AttachError> {
         let path = self.link();
-        fs::remove_file(&path).map_err(|source| AttachError::Pins { step: "remove", path, source })
+        fs::remove_file(&path).map_err(|source| AttachError::Pins {
+            step: "remove",
+            path,
+            source,
+        })
     }
 }
 
 fn make_folder(path: &Path) -> Result<(), AttachError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
-        if source.kind() == io::ErrorKind::PermissionDenied {
-            return AttachError::Permission {
-                step: "making the folder for pins",
-                missing: missing_capabilities(),
-            };
-        }
-        AttachError::Pins { step: "make", path: path.to_owned(), source }
-    })
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| {
+            if source.kind() == io::ErrorKind::PermissionDenied {
+                return AttachError::Permission {
+                    step: "making the folder for pins",
+                    missing: missing_capabilities(),
+                };
+            }
+            AttachError::Pins {
+                step: "make",
+                path: path.to_owned(),
+                source,
+            }
+        })
 }
 
 fn is_bpffs(path: &Path) -> bool {
@@ -109,7 +121,10 @@ fn mount_bpffs(root: &Path) -> Result<(), AttachError> {
 /// empty.
 pub fn detach(run_dir: &Path, interface: &str) -> io::Result<Detached> {
     let folder = folder(run_dir, interface);
-    let mut found = Detached { link: false, maps: 0 };
+    let mut found = Detached {
+        link: false,
+        maps: 0,
+    };
     if folder.is_dir() {
         // The link first: while it stands, the maps must.
         found.link = remove_if_there(&folder.join(LINK))?;
@@ -146,7 +161,9 @@ fn remove_empty_mount(root: &Path) -> io::Result<()> {
 
 /// `maps.debug` and `progs.debug` stand in a bpffs from the beginning.
 fn is_kernels_own(entry: &io::Result<fs::DirEntry>) -> bool {
-    entry.as_ref().is_ok_and(|entry| entry.path().extension() == Some("debug".as_ref()))
+    entry
+        .as_ref()
+        .is_ok_and(|entry| entry.path().extension() == Some("debug".as_ref()))
 }
 
 fn is_mount_point(path: &Path) -> io::Result<bool> {

@@ -10,15 +10,16 @@ use nix::libc;
 
 use super::error::{AttachError, missing_capabilities};
 use super::events::Events;
-use super::maps::{KernelMaps, MapError};
 use super::mapped::Mapped;
+use super::maps::{KernelMaps, MapError};
 
 /// The object that the build embedded.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NEXUS0_BPF_OBJECT"));
 
 /// Maps that outlive the controller.
-pub(super) const PINNED: [&str; 8] =
-    ["CONFIG", "KEYS", "PEERS", "WINDOWS", "SIGNED", "DOOR", "COUNTS", "EVENTS"];
+pub(super) const PINNED: [&str; 8] = [
+    "CONFIG", "KEYS", "PEERS", "WINDOWS", "SIGNED", "DOOR", "COUNTS", "EVENTS",
+];
 
 const FILTER: &str = "nexus0";
 
@@ -67,23 +68,34 @@ impl Program {
             loader.map_pin_path(name, path);
         }
         let ebpf = loader.load(OBJECT).map_err(explain)?;
-        let mut program = Self { ebpf, verifier: Verifier::of_this_process() };
-        program.xdp(FILTER)?.load().map_err(|error| explain(error.into()))?;
+        let mut program = Self {
+            ebpf,
+            verifier: Verifier::of_this_process(),
+        };
+        program
+            .xdp(FILTER)?
+            .load()
+            .map_err(|error| explain(error.into()))?;
         Ok(program)
     }
 
     /// Loads another program of the object: `nexus0_transmit`, `nexus0_pass`, `nexus0_drop`,
     /// `nexus0_forget`.
     pub fn load_helper(&mut self, name: &str) -> Result<&mut Xdp, AttachError> {
-        self.xdp(name)?.load().map_err(|error| explain(error.into()))?;
+        self.xdp(name)?
+            .load()
+            .map_err(|error| explain(error.into()))?;
         self.xdp(name)
     }
 
     /// A program of the object by name.
     pub fn xdp(&mut self, name: &str) -> Result<&mut Xdp, AttachError> {
         let program = self.ebpf.program_mut(name);
-        let program = program.ok_or_else(|| AttachError::Load(format!("no program {name} in it")))?;
-        program.try_into().map_err(|error: ProgramError| AttachError::Load(error.to_string()))
+        let program =
+            program.ok_or_else(|| AttachError::Load(format!("no program {name} in it")))?;
+        program
+            .try_into()
+            .map_err(|error: ProgramError| AttachError::Load(error.to_string()))
     }
 
     pub(super) fn filter_mut(&mut self) -> Result<&mut Xdp, AttachError> {
@@ -92,7 +104,9 @@ impl Program {
 
     /// What the kernel says about the filter.
     pub fn info(&mut self) -> Result<ProgramInfo, AttachError> {
-        self.filter_mut()?.info().map_err(|error| explain(error.into()))
+        self.filter_mut()?
+            .info()
+            .map_err(|error| explain(error.into()))
     }
 
     /// Whether it runs with barriers.
@@ -108,7 +122,11 @@ impl Program {
         frame: &[u8],
         repeat: u32,
     ) -> Result<(u32, u64), AttachError> {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            ..TestRunOptions::default()
+        };
         let result = self.xdp(name)?.test_run(options);
         let result = result.map_err(|error| AttachError::Load(error.to_string()))?;
         Ok((result.return_value, result.duration.as_nanos() as u64))
@@ -130,7 +148,14 @@ impl Program {
         let peers = HashMap::try_from(Map::HashMap(self.take("PEERS")?)).map_err(MapError::from)?;
         let counts = Map::PerCpuArray(self.take("COUNTS")?);
         let counts = PerCpuArray::try_from(counts).map_err(MapError::from)?;
-        Ok(KernelMaps { config, keys, windows, signed, peers, counts })
+        Ok(KernelMaps {
+            config,
+            keys,
+            windows,
+            signed,
+            peers,
+            counts,
+        })
     }
 
     /// The ring buffer of sampled refusals. To be called once.
@@ -144,7 +169,9 @@ impl Program {
             Some(
                 Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data),
             ) => Ok(data),
-            _ => Err(AttachError::Load(format!("no map {name} in it, or it was taken before"))),
+            _ => Err(AttachError::Load(format!(
+                "no map {name} in it, or it was taken before"
+            ))),
         }
     }
 }
@@ -152,7 +179,9 @@ impl Program {
 fn explain(error: EbpfError) -> AttachError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(current) = cause {
-        let io = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        let io = current
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
         if matches!(io, Some(libc::EPERM)) {
             return AttachError::Permission {
                 step: "loading the filter",

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::libc;
 use serde::Serialize;
 
 use crate::flood::kernel::{Link, Program};
@@ -20,7 +21,7 @@ const PASS: i32 = 2;
 /// Copies of one frame per call when nothing limits the rate.
 const REPEAT: u64 = 256;
 /// Threads; more send no faster.
-const WORKERS: usize = 16;
+const WORKERS: usize = 32;
 /// Frames the kernel takes through the program at once.
 const BATCH: u64 = 64;
 /// The veth rings hold 256 frames; a bit of time between calls lets their readers run.
@@ -138,6 +139,7 @@ impl Generator {
     }
 
     fn work(&self, work: &Work<'_>) -> Result<()> {
+        yield_to_receivers();
         while let Some((frame, repeat)) = work.take() {
             match u32::try_from(repeat) {
                 Ok(0) | Err(_) => thread::sleep(TICK),
@@ -166,6 +168,13 @@ impl Generator {
             thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// Gives the calling thread the lowest priority: where sender and receivers share a processor, frames
+/// that cannot be received only fill the ring.
+fn yield_to_receivers() {
+    // SAFETY: no memory is involved; on failure the priority stays as it was.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
 /// What the threads of one run share.

@@ -192,10 +192,9 @@ impl Screen {
             .and_then(|p| p.kind)
             .map_or("quiet", |kind| kind.name());
         format!(
-            "{:>6.1} s  {anchor}; {kind}; offered {}, refused {}, unaccounted {}",
+            "{:>6.1} s  {anchor}; {kind}; offered {}, unaccounted {}",
             self.start.elapsed().as_secs_f64(),
             short(frames.offered as f64),
-            short(frames.dropped.values().sum::<i64>() as f64),
             frames.unaccounted
         )
     }

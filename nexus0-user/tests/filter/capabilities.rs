@@ -10,7 +10,15 @@ const MARK: &str = "NX0_TEST_LOAD_WITH";
 fn with_only(capabilities: &str, test: &str) -> Output {
     let keep = format!("-all,{capabilities}");
     Command::new("setpriv")
-        .args(["--bounding-set", &keep, "--inh-caps", &keep, "--ambient-caps", &keep, "--"])
+        .args([
+            "--bounding-set",
+            &keep,
+            "--inh-caps",
+            &keep,
+            "--ambient-caps",
+            &keep,
+            "--",
+        ])
         .arg(std::env::current_exe().expect("this test"))
         .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(MARK, capabilities)
@@ -31,7 +39,10 @@ fn load_here() {
         Err(error) => {
             let text = error.to_string();
             let end: Vec<&str> = text.lines().rev().take(8).collect();
-            println!("refused: {} .. {end:?}", text.lines().next().unwrap_or_default());
+            println!(
+                "refused: {} .. {end:?}",
+                text.lines().next().unwrap_or_default()
+            );
         }
     }
 }
@@ -39,8 +50,11 @@ fn load_here() {
 fn outcome(capabilities: &str) -> String {
     let output = with_only(capabilities, "capabilities::load_here");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find(|line| line.contains("loaded ") || line.contains("refused: "));
-    line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+    let line = text
+        .lines()
+        .find(|line| line.contains("loaded ") || line.contains("refused: "));
+    line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+        .to_owned()
 }
 
 #[test]
@@ -58,5 +72,8 @@ fn with_perfmon_it_loads_without_barriers() {
 #[test]
 fn without_cap_bpf_it_is_refused_with_the_capability_named() {
     let said = outcome("+net_admin");
-    assert!(said.contains("refused") && said.contains("CAP_BPF"), "{said}");
+    assert!(
+        said.contains("refused") && said.contains("CAP_BPF"),
+        "{said}"
+    );
 }

@@ -13,11 +13,16 @@ use crate::mutate::Mutator;
 use crate::world::{Keys, MEMBERS, World, boot_time, key};
 
 /// No clock decides: buckets never fill, keys are valid for an hour.
-const FREE: Rate = Rate { interval: 0, burst: 1 << 60 };
+const FREE: Rate = Rate {
+    interval: 0,
+    burst: 1 << 60,
+};
 
 fn setting(name: &str, default: u64) -> u64 {
     match env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
         Err(_) => default,
     }
 }
@@ -83,17 +88,37 @@ fn a_million_frames_get_the_same_verdict_from_host_and_kernel() {
     println!("{frames} frames from seed {seed}: {met:?}");
     // A green run means nothing unless the deep checks were reached.
     for verdict in [
-        Verdict::Accepted, Verdict::Foreign, Verdict::PreTag, Verdict::Replay, Verdict::Tag,
-        Verdict::UnknownSender, Verdict::StaleEpoch, Verdict::EarlyKey, Verdict::DoorClosed,
-        Verdict::DoorRepeat, Verdict::Fragment, Verdict::ExtensionHeader, Verdict::Vlan,
+        Verdict::Accepted,
+        Verdict::Foreign,
+        Verdict::PreTag,
+        Verdict::Replay,
+        Verdict::Tag,
+        Verdict::UnknownSender,
+        Verdict::StaleEpoch,
+        Verdict::EarlyKey,
+        Verdict::DoorClosed,
+        Verdict::DoorRepeat,
+        Verdict::Fragment,
+        Verdict::ExtensionHeader,
+        Verdict::Vlan,
     ] {
-        assert!(met.get(&verdict).is_some_and(|count| count * 5000 > frames.min(100_000) / 20), "{verdict:?} was hardly met: {met:?}");
+        assert!(
+            met.get(&verdict)
+                .is_some_and(|count| count * 5000 > frames.min(100_000) / 20),
+            "{verdict:?} was hardly met: {met:?}"
+        );
     }
 }
 
 #[test]
 fn a_host_that_lies_about_one_frame_is_caught() {
-    let lie = |number, verdict| if number == 777 { Verdict::Internal } else { verdict };
+    let lie = |number, verdict| {
+        if number == 777 {
+            Verdict::Internal
+        } else {
+            verdict
+        }
+    };
     let caught = compare(1, 2000, lie).unwrap_err();
     assert!(caught.contains("frame 777"), "{caught}");
 }

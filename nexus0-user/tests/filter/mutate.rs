@@ -18,7 +18,11 @@ pub(crate) struct Mutator {
 
 impl Mutator {
     pub(crate) fn new(random: ChaCha8Rng) -> Self {
-        Self { random, sequence: 5000, last: Vec::new() }
+        Self {
+            random,
+            sequence: 5000,
+            last: Vec::new(),
+        }
     }
 
     pub(crate) fn below(&mut self, end: u32) -> u32 {
@@ -50,8 +54,9 @@ impl Mutator {
         let mut envelope = draft.envelope();
         if self.one_in(12) {
             envelope.vlan = self.one_in(3).then_some(self.below(4096) as u16);
-            envelope.extensions =
-                (0..self.below(10)).map(|_| self.pick(&[0, 43, 44, 51, 60, 135, 139, 140])).collect();
+            envelope.extensions = (0..self.below(10))
+                .map(|_| self.pick(&[0, 43, 44, 51, 60, 135, 139, 140]))
+                .collect();
         }
         let mut frame = envelope.wrap(&draft.payload());
         for _ in 0..self.below(9) {
@@ -74,8 +79,16 @@ impl Mutator {
             _ => keys.current,
         };
         let frame_type = self.pick(FrameType::ALL);
-        let key = if frame_type as u8 >= 16 && !self.one_in(8) { keys.door } else { key };
-        let sender = if self.one_in(12) { [8; 8] } else { self.pick(&MEMBERS) };
+        let key = if frame_type as u8 >= 16 && !self.one_in(8) {
+            keys.door
+        } else {
+            key
+        };
+        let sender = if self.one_in(12) {
+            [8; 8]
+        } else {
+            self.pick(&MEMBERS)
+        };
         let sequence = self.next_sequence();
         let mut draft = Draft::of(frame_type, key, sender, sequence);
         if frame_type.class().is_none() && self.one_in(2) {
@@ -108,7 +121,11 @@ impl Mutator {
             return;
         }
         // Four out of five hit the headers, where most decisions fall.
-        let span = if self.one_in(5) { length } else { length.min(90) };
+        let span = if self.one_in(5) {
+            length
+        } else {
+            length.min(90)
+        };
         let at = self.below(span) as usize;
         match self.below(8) {
             0..3 => frame[at] ^= 1 << self.below(8),
@@ -123,13 +140,21 @@ impl Mutator {
 
 /// Makes pre-tag and tag right again where the frame still has the room of one.
 fn retag(frame: &mut [u8], key: &FrameKey) {
-    let Some((head, payload)) = frame.split_at_mut_checked(PAYLOAD) else { return };
-    let Some(length) = payload.len().checked_sub(TRAILER_LEN).filter(|l| *l >= HEADER_LEN) else {
+    let Some((head, payload)) = frame.split_at_mut_checked(PAYLOAD) else {
+        return;
+    };
+    let Some(length) = payload
+        .len()
+        .checked_sub(TRAILER_LEN)
+        .filter(|l| *l >= HEADER_LEN)
+    else {
         return;
     };
     let (bytes, trailer) = payload.split_at_mut(length);
     let addresses = (head[22..].first_chunk(), head[38..].first_chunk());
-    let (Some(source), Some(destination)) = addresses else { return };
+    let (Some(source), Some(destination)) = addresses else {
+        return;
+    };
     if let Some(fresh) = key.trailer(bytes, source, destination) {
         trailer.copy_from_slice(&fresh);
     }

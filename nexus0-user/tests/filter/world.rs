@@ -30,7 +30,13 @@ pub(crate) fn key(number: u8) -> FrameKey {
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        Self { door: key(9), current: key(1), next: key(2), over: key(3), early: key(4) }
+        Self {
+            door: key(9),
+            current: key(1),
+            next: key(2),
+            over: key(3),
+            early: key(4),
+        }
     }
 }
 
@@ -63,7 +69,10 @@ impl World {
             events,
         };
         world.memory.now = boot_time();
-        let (from, to) = (world.memory.now - 1_000_000_000, world.memory.now + 3_600_000_000_000);
+        let (from, to) = (
+            world.memory.now - 1_000_000_000,
+            world.memory.now + 3_600_000_000_000,
+        );
         for (slot, key, from, to) in [
             (0, key(9), 0, u64::MAX),
             (1, key(1), from, to),
@@ -97,30 +106,52 @@ impl World {
     /// What the kernel says to a frame. A pass is told apart by the counter of accepted frames.
     pub(crate) fn kernel(&mut self, frame: &[u8]) -> Verdict {
         let accepted = self.accepted();
-        let (action, _) = self.program.test_run("nexus0", frame, 1).expect("a test run");
+        let (action, _) = self
+            .program
+            .test_run("nexus0", frame, 1)
+            .expect("a test run");
         let refusals = self.events.ready();
         if action != XDP_PASS {
-            let [refusal] = refusals.as_slice() else { panic!("{} events", refusals.len()) };
+            let [refusal] = refusals.as_slice() else {
+                panic!("{} events", refusals.len())
+            };
             return refusal.verdict;
         }
         assert!(refusals.is_empty(), "an event for a frame that passed");
-        if self.accepted() > accepted { Verdict::Accepted } else { Verdict::Foreign }
+        if self.accepted() > accepted {
+            Verdict::Accepted
+        } else {
+            Verdict::Foreign
+        }
     }
 
     fn accepted(&self) -> u64 {
-        self.kernel.counter(Verdict::Accepted as u32).expect("a counter").frames
+        self.kernel
+            .counter(Verdict::Accepted as u32)
+            .expect("a counter")
+            .frames
     }
 }
 
 /// [`Maps`] without its error type, so that both sides fit one closure.
 pub(crate) trait AnyMaps {
-    fn write_key_slot(&mut self, slot: usize, key: &nexus0_common::maps::KeySlot) -> Result<(), String>;
+    fn write_key_slot(
+        &mut self,
+        slot: usize,
+        key: &nexus0_common::maps::KeySlot,
+    ) -> Result<(), String>;
     fn write_key_id(&mut self, slot: usize, id: u32) -> Result<(), String>;
     fn clear_generation(&mut self, generation: usize) -> Result<(), String>;
     fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), String>;
     fn remove_peer(&mut self, id: [u8; 8]) -> Result<(), String>;
     fn clear_peer(&mut self, slot: u32) -> Result<(), String>;
-    fn write_signed_word(&mut self, slot: u32, generation: usize, word: usize, value: u64) -> Result<(), String>;
+    fn write_signed_word(
+        &mut self,
+        slot: u32,
+        generation: usize,
+        word: usize,
+        value: u64,
+    ) -> Result<(), String>;
     fn write_config(&mut self, config: &Config) -> Result<(), String>;
 }
 
@@ -128,7 +159,11 @@ impl<M: Maps> AnyMaps for M
 where
     M::Error: std::fmt::Debug,
 {
-    fn write_key_slot(&mut self, slot: usize, key: &nexus0_common::maps::KeySlot) -> Result<(), String> {
+    fn write_key_slot(
+        &mut self,
+        slot: usize,
+        key: &nexus0_common::maps::KeySlot,
+    ) -> Result<(), String> {
         Maps::write_key_slot(self, slot, key).map_err(|e| format!("{e:?}"))
     }
     fn write_key_id(&mut self, slot: usize, id: u32) -> Result<(), String> {
@@ -146,7 +181,13 @@ where
     fn clear_peer(&mut self, slot: u32) -> Result<(), String> {
         Maps::clear_peer(self, slot).map_err(|e| format!("{e:?}"))
     }
-    fn write_signed_word(&mut self, slot: u32, generation: usize, word: usize, value: u64) -> Result<(), String> {
+    fn write_signed_word(
+        &mut self,
+        slot: u32,
+        generation: usize,
+        word: usize,
+        value: u64,
+    ) -> Result<(), String> {
         Maps::write_signed_word(self, slot, generation, word, value).map_err(|e| format!("{e:?}"))
     }
     fn write_config(&mut self, config: &Config) -> Result<(), String> {
@@ -175,7 +216,10 @@ pub(crate) struct Draft {
 impl Draft {
     /// A pulse of a member.
     pub(crate) fn pulse(key: FrameKey, sender: [u8; 8], sequence: u64) -> Self {
-        Self { frame_type: FrameType::Ann, ..Self::of(FrameType::Ann, key, sender, sequence) }
+        Self {
+            frame_type: FrameType::Ann,
+            ..Self::of(FrameType::Ann, key, sender, sequence)
+        }
     }
 
     /// A frame of a type in its class and length (multicast and one block where it is free).
