@@ -32,7 +32,7 @@ pub(super) fn index(name: &str) -> Result<u32, AttachError> {
 
 fn known() -> Vec<String> {
     let names = nix::net::if_::if_nameindex();
-    let names = names.iter().flat_map(|all| all.to_slice());
+    let names = names.iter().flat_map(nix::net::if_::Interfaces::to_slice);
     names
         .map(|interface| interface.name().to_string_lossy().into_owned())
         .collect()

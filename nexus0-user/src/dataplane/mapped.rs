@@ -13,7 +13,7 @@ use super::maps::MapError;
 
 /// The values of an mmap-able array map (BPF_F_MMAPABLE, Linux 5.5).
 #[derive(Debug)]
-pub struct Mapped<T> {
+pub(super) struct Mapped<T> {
     start: NonNull<T>,
     entries: usize,
     bytes: usize,
@@ -26,7 +26,7 @@ unsafe impl<T: Send> Send for Mapped<T> {}
 impl<T: Copy> Mapped<T> {
     /// Maps all `entries` values. `T` must be `repr(C)`, without padding, its size a multiple of 8.
     pub(super) fn new(map: &MapData, entries: usize) -> Result<Self, MapError> {
-        const { assert!(size_of::<T>() % 8 == 0 && align_of::<T>() <= 8) }
+        const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 8) }
         let bytes = (entries * size_of::<T>()).next_multiple_of(4096);
         let length = NonZeroUsize::new(bytes).ok_or(MapError::Empty)?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -73,7 +73,7 @@ impl<T: Copy> Mapped<T> {
             self.at(index)
                 .byte_add(offset)
                 .cast::<F>()
-                .write_volatile(*field)
+                .write_volatile(*field);
         };
         fence(Ordering::Release);
     }

@@ -72,12 +72,28 @@ pub struct Dataplane {
 
 impl Dataplane {
     /// Loads the program over fresh or pinned maps and puts it on the interface: in one atomic step in
-    /// place of an earlier one of ours, so that no moment is without a filter.
+    /// place of an earlier one of ours, so that no moment is without a filter. A failure leaves what was
+    /// there before, and nothing where nothing was.
     pub fn open(options: &Options, now: Time) -> Result<Self, AttachError> {
         let index = interface::index(&options.interface)?;
         let pins = Pins::open(&options.run_dir, &options.interface)?;
+        let fresh = !pins.link().exists();
+        let opened = Self::open_over(options, index, &pins, now);
+        if opened.is_err() && fresh {
+            // The first error says more than one of the clean-up would.
+            let _ = detach(&options.run_dir, &options.interface);
+        }
+        opened
+    }
+
+    fn open_over(
+        options: &Options,
+        index: u32,
+        pins: &Pins,
+        now: Time,
+    ) -> Result<Self, AttachError> {
         let adopted = pins.complete();
-        let mut program = Program::load(Some(pins.folder())).map_err(AttachError::from)?;
+        let mut program = Program::load(Some(pins.folder()))?;
         let kernel_maps = program.maps()?;
         let events = program.events()?;
         let mut config = Config::new(options.port, options.cell_key);
@@ -91,7 +107,7 @@ impl Dataplane {
             &options.interface,
             index,
             options.mode,
-            &pins,
+            pins,
         )?;
         let info = program.info()?;
         let status = Status {
