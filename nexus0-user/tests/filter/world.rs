@@ -42,7 +42,6 @@ impl Keys {
 
 /// Both filters.
 pub(crate) struct World {
-    pub(crate) keys: Keys,
     pub(crate) memory: MemoryMaps,
     pub(crate) kernel: KernelMaps,
     pub(crate) program: Program,
@@ -62,7 +61,6 @@ impl World {
         config.sample_shift = [0; 64];
         (config.member, config.source, config.door) = (rate, rate, rate);
         let mut world = Self {
-            keys: Keys::new(),
             memory: MemoryMaps::new(config),
             kernel,
             program,
