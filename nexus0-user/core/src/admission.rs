@@ -197,7 +197,10 @@ impl Node {
         }
         if let Some(member) = self.roster.get_mut(frame.sender) {
             member.last_heard = Some(now);
-            member.address = Some(frame.source);
+            // Any member can tag a frame in another's name: what is signed decides where it is.
+            if frame.header.frame_type.signed() || member.address.is_none() {
+                member.address = Some(frame.source);
+            }
         }
         if self.is_anchor() {
             self.confirm_newcomer(now, frame.sender);

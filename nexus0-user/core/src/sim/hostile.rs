@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use nexus0_common::wire::FrameType;
+use nexus0_common::auth::FrameKey;
+use nexus0_common::reason::Verdict;
+use nexus0_common::wire::{FrameType, GROUP};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -195,4 +197,37 @@ fn a_sequence_forged_by_a_member_mutes_nobody_beyond_the_key() {
         .last_heard
         .unwrap();
     assert!(sim.now.since(heard) < seconds(6));
+}
+
+#[test]
+fn a_pulse_forged_by_a_member_does_not_lead_probes_away_from_the_anchor() {
+    let mut sim = Sim::settled(3, &[50, 40, 30]);
+    let anchor = sim.assert_one_anchor();
+    let (victim, liar) = match anchor {
+        0 => (1, 2),
+        1 => (0, 2),
+        _ => (0, 1),
+    };
+    let under = sim.node(liar).under_current(sim.now).unwrap();
+    let key = FrameKey {
+        id: under.material.id.0,
+        pre_tag: under.material.pre_tag,
+        midstates: under.material.midstates,
+    };
+    let header = nexus0_common::wire::Header {
+        frame_type: FrameType::Ann,
+        class: nexus0_common::wire::Class::Multicast,
+        key_id: key.id,
+        sender: sim.id(anchor).0,
+        sequence: 1 << 36,
+    };
+    let lies_at = sim.nodes[liar].address;
+    let mut payload = header.emit().to_vec();
+    payload.resize(nexus0_common::wire::authenticated_len(1), 0);
+    let trailer = key.trailer(&payload, &lies_at, &GROUP).unwrap();
+    payload.extend(trailer);
+    let verdict = sim.inject(victim, lies_at, GROUP, &payload);
+    assert_eq!(verdict, Verdict::Accepted, "the forgery is a good one");
+    let known = sim.node(victim).roster.get(sim.id(anchor)).unwrap().address;
+    assert_eq!(known, Some(sim.nodes[anchor].address));
 }
