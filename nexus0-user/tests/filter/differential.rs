@@ -10,7 +10,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use crate::mutate::Mutator;
-use crate::world::{Keys, MEMBERS, World, boot_time, key};
+use nexus0_core::filter::Maps;
+
+use crate::world::{Keys, MEMBERS, World, boot_time, both, key};
 
 /// No clock decides: buckets never fill, keys are valid for an hour.
 const FREE: Rate = Rate {
@@ -60,22 +62,22 @@ fn change(world: &mut World, mutator: &mut Mutator) {
     let slot = 1 + mutator.below(3) as usize;
     let member = mutator.below(3);
     match mutator.below(6) {
-        0 => world.both(|maps| maps.clear_generation(slot & 3)),
-        1 => world.both(|maps| maps.remove_peer(MEMBERS[member as usize])),
-        2 | 3 => world.both(|maps| {
-            maps.clear_peer(member)?;
-            maps.write_peer(MEMBERS[member as usize], member)
-        }),
+        0 => both!(world, maps => Maps::clear_generation(maps, slot & 3)),
+        1 => both!(world, maps => Maps::remove_peer(maps, MEMBERS[member as usize])),
+        2 | 3 => {
+            both!(world, maps => Maps::clear_peer(maps, member));
+            both!(world, maps => Maps::write_peer(maps, MEMBERS[member as usize], member));
+        }
         4 => {
             let over = key(slot as u8).slot(0, now, slot as u32 & 3);
             let live = key(slot as u8).slot(0, now + 3_600_000_000_000, slot as u32 & 3);
             let slot_value = if mutator.below(4) == 0 { over } else { live };
-            world.both(|maps| maps.write_key_slot(slot, &slot_value));
+            both!(world, maps => Maps::write_key_slot(maps, slot, &slot_value));
         }
         _ => {
             let mut config = world.memory.config;
             config.flags ^= flags::JOINING;
-            world.both(|maps| maps.write_config(&config));
+            both!(world, maps => Maps::write_config(maps, &config));
         }
     }
 }

@@ -4,5 +4,6 @@ mod capabilities;
 mod differential;
 mod figures;
 mod mutate;
+mod table;
 mod verdicts;
 mod world;

@@ -40,6 +40,17 @@ impl Keys {
     }
 }
 
+/// Does the same to both sides: `both!(world, maps => Maps::clear_peer(maps, 1))`.
+macro_rules! both {
+    ($world:expr, $maps:ident => $change:expr) => {{
+        let $maps = &mut $world.memory;
+        $change.expect("memory takes it");
+        let $maps = &mut $world.kernel;
+        $change.expect("the kernel takes it");
+    }};
+}
+pub(crate) use both;
+
 /// Both filters.
 pub(crate) struct World {
     pub(crate) memory: MemoryMaps,
@@ -78,21 +89,15 @@ impl World {
             (3, key(3), 0, from),
             (4, key(4), to, u64::MAX),
         ] {
-            world.both(|maps| maps.write_key_slot(slot, &key.slot(from, to, slot as u32 & 3)));
-            world.both(|maps| maps.write_key_id(slot, key.slot_id()));
+            both!(world, maps => Maps::write_key_slot(maps, slot, &key.slot(from, to, slot as u32 & 3)));
+            both!(world, maps => Maps::write_key_id(maps, slot, key.slot_id()));
         }
         for (slot, member) in MEMBERS.into_iter().enumerate() {
-            world.both(|maps| maps.write_peer(member, slot as u32));
-            world.both(|maps| maps.clear_peer(slot as u32));
+            both!(world, maps => Maps::write_peer(maps, member, slot as u32));
+            both!(world, maps => Maps::clear_peer(maps, slot as u32));
         }
-        world.both(|maps| maps.write_config(&config));
+        both!(world, maps => Maps::write_config(maps, &config));
         world
-    }
-
-    /// Does the same to both sides.
-    pub(crate) fn both(&mut self, change: impl Fn(&mut dyn AnyMaps) -> Result<(), String>) {
-        change(&mut self.memory).expect("memory takes it");
-        change(&mut self.kernel).expect("the kernel takes it");
     }
 
     /// What the host says to a frame.
@@ -128,68 +133,6 @@ impl World {
             .counter(Verdict::Accepted as u32)
             .expect("a counter")
             .frames
-    }
-}
-
-/// [`Maps`] without its error type, so that both sides fit one closure.
-pub(crate) trait AnyMaps {
-    fn write_key_slot(
-        &mut self,
-        slot: usize,
-        key: &nexus0_common::maps::KeySlot,
-    ) -> Result<(), String>;
-    fn write_key_id(&mut self, slot: usize, id: u32) -> Result<(), String>;
-    fn clear_generation(&mut self, generation: usize) -> Result<(), String>;
-    fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), String>;
-    fn remove_peer(&mut self, id: [u8; 8]) -> Result<(), String>;
-    fn clear_peer(&mut self, slot: u32) -> Result<(), String>;
-    fn write_signed_word(
-        &mut self,
-        slot: u32,
-        generation: usize,
-        word: usize,
-        value: u64,
-    ) -> Result<(), String>;
-    fn write_config(&mut self, config: &Config) -> Result<(), String>;
-}
-
-impl<M: Maps> AnyMaps for M
-where
-    M::Error: std::fmt::Debug,
-{
-    fn write_key_slot(
-        &mut self,
-        slot: usize,
-        key: &nexus0_common::maps::KeySlot,
-    ) -> Result<(), String> {
-        Maps::write_key_slot(self, slot, key).map_err(|e| format!("{e:?}"))
-    }
-    fn write_key_id(&mut self, slot: usize, id: u32) -> Result<(), String> {
-        Maps::write_key_id(self, slot, id).map_err(|e| format!("{e:?}"))
-    }
-    fn clear_generation(&mut self, generation: usize) -> Result<(), String> {
-        Maps::clear_generation(self, generation).map_err(|e| format!("{e:?}"))
-    }
-    fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), String> {
-        Maps::write_peer(self, id, slot).map_err(|e| format!("{e:?}"))
-    }
-    fn remove_peer(&mut self, id: [u8; 8]) -> Result<(), String> {
-        Maps::remove_peer(self, id).map_err(|e| format!("{e:?}"))
-    }
-    fn clear_peer(&mut self, slot: u32) -> Result<(), String> {
-        Maps::clear_peer(self, slot).map_err(|e| format!("{e:?}"))
-    }
-    fn write_signed_word(
-        &mut self,
-        slot: u32,
-        generation: usize,
-        word: usize,
-        value: u64,
-    ) -> Result<(), String> {
-        Maps::write_signed_word(self, slot, generation, word, value).map_err(|e| format!("{e:?}"))
-    }
-    fn write_config(&mut self, config: &Config) -> Result<(), String> {
-        Maps::write_config(self, config).map_err(|e| format!("{e:?}"))
     }
 }
 
