@@ -20,8 +20,8 @@ const TRANSMIT: i32 = 3;
 const PASS: i32 = 2;
 /// Copies of one frame per call when nothing limits the rate.
 const REPEAT: u64 = 256;
-/// Threads; more send no faster.
-const WORKERS: usize = 32;
+/// Threads that keep one processor busy; more send no faster.
+pub const WORKERS: usize = 32;
 /// Frames the kernel takes through the program at once.
 const BATCH: u64 = 64;
 /// The veth rings hold 256 frames; a bit of time between calls lets their readers run.
@@ -77,14 +77,7 @@ impl Generator {
         let guard = match Program::constant(PASS)?.attach(interface) {
             Ok(link) => Some(link),
             // Another program is there already, which serves as well.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(nix::libc::EBUSY | nix::libc::EEXIST)
-                ) =>
-            {
-                None
-            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => None,
             Err(error) => {
                 return Err(error).with_context(|| format!("{name} has no native XDP"));
             }
@@ -105,20 +98,34 @@ impl Generator {
         bounds: Bounds,
         stop: &AtomicBool,
     ) -> Result<Report> {
-        ensure!(!frames.is_empty(), "there is nothing to send");
-        let before = interface::counters_of(&self.name)?;
-        let work = Work {
-            frames,
+        let sets = vec![frames];
+        let lane = Lane {
+            sets,
+            slot: bounds.duration,
             rate,
-            bounds,
-            stop,
-            start: Instant::now(),
-            next: AtomicUsize::new(0),
-            offered: AtomicU64::new(0),
+            workers: WORKERS,
         };
+        self.run_lanes(&[lane], bounds.frames, stop)
+    }
+
+    /// Sends along several lanes at once until all of them or `most` frames are through.
+    pub fn run_lanes(&self, lanes: &[Lane<'_>], most: u64, stop: &AtomicBool) -> Result<Report> {
+        let empty = lanes
+            .iter()
+            .flat_map(|lane| &lane.sets)
+            .any(|frames| frames.is_empty());
+        ensure!(!empty, "there is nothing to send");
+        let before = interface::counters_of(&self.name)?;
+        let start = Instant::now();
+        let works: Vec<Work<'_>> = lanes
+            .iter()
+            .map(|lane| Work::new(lane, most, stop, start))
+            .collect();
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..WORKERS)
-                .map(|_| scope.spawn(|| self.work(&work)))
+            let workers: Vec<_> = works
+                .iter()
+                .flat_map(|work| (0..work.lane.workers).map(move |_| work))
+                .map(|work| scope.spawn(|| self.work(work)))
                 .collect();
             workers
                 .into_iter()
@@ -127,8 +134,11 @@ impl Generator {
                     Err(panic) => std::panic::resume_unwind(panic),
                 })
         })?;
-        let seconds = work.start.elapsed().as_secs_f64();
-        let offered = work.offered.into_inner();
+        let seconds = start.elapsed().as_secs_f64();
+        let offered = works
+            .iter()
+            .map(|work| work.offered.load(Ordering::Relaxed))
+            .sum();
         let after = self.settle(&before, offered)?;
         Ok(Report {
             offered,
@@ -177,46 +187,71 @@ fn yield_to_receivers() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
-/// What the threads of one run share.
+/// Sets of frames that follow each other without a pause.
+pub struct Lane<'a> {
+    /// The sets.
+    pub sets: Vec<&'a [Vec<u8>]>,
+    /// How long each is sent.
+    pub slot: Duration,
+    /// How fast.
+    pub rate: Rate,
+    /// Threads that send.
+    pub workers: usize,
+}
+
+/// What the threads of one lane share.
 struct Work<'a> {
-    frames: &'a [Vec<u8>],
-    rate: Rate,
-    bounds: Bounds,
+    lane: &'a Lane<'a>,
+    most: u64,
     stop: &'a AtomicBool,
     start: Instant,
     next: AtomicUsize,
     offered: AtomicU64,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(lane: &'a Lane<'a>, most: u64, stop: &'a AtomicBool, start: Instant) -> Self {
+        let (next, offered) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self {
+            lane,
+            most,
+            stop,
+            start,
+            next,
+            offered,
+        }
+    }
+
     /// The next frame and how often to send it now; `None` at the end.
     fn take(&self) -> Option<(&[u8], u64)> {
-        let elapsed = self.start.elapsed();
-        if elapsed >= self.bounds.duration || self.stop.load(Ordering::Relaxed) {
+        if self.stop.load(Ordering::Relaxed) {
             return None;
         }
-        let frame = &self.frames[self.next.fetch_add(1, Ordering::Relaxed) % self.frames.len()];
+        let elapsed = self.start.elapsed();
+        let frames = self.lane.sets.get(slots_in(elapsed, self.lane.slot))?;
+        let frame = &frames[self.next.fetch_add(1, Ordering::Relaxed) % frames.len()];
         let mut repeat = 0;
         let reserved = self
             .offered
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |offered| {
-                let left = self
-                    .bounds
-                    .frames
-                    .checked_sub(offered)
-                    .filter(|left| *left > 0)?;
-                repeat = allowed(self.rate, elapsed, offered)
+                let left = self.most.checked_sub(offered).filter(|left| *left > 0)?;
+                repeat = allowed(self.lane.rate, elapsed, offered)
                     .min(left)
-                    .min(most(frame));
+                    .min(copies(frame));
                 Some(offered + repeat)
             });
         reserved.ok().map(|_| (frame.as_slice(), repeat))
     }
 }
 
+/// Whole slots that fit into a time.
+pub fn slots_in(elapsed: Duration, slot: Duration) -> usize {
+    (elapsed.as_nanos() / slot.as_nanos().max(1)) as usize
+}
+
 /// Copies per call. The kernel takes a VLAN tag out in place and does not put it back when it uses the
 /// page again, so a tagged frame is sent no oftener than there are pages.
-fn most(frame: &[u8]) -> u64 {
+fn copies(frame: &[u8]) -> u64 {
     match frame.get(12..14) {
         Some([0x81, 0x00] | [0x88, 0xa8]) => BATCH,
         _ => REPEAT,

@@ -59,10 +59,7 @@ kinds! {
     Vlan "vlan" Multicast [Vlan] "Carries a VLAN tag.";
     UnknownKey "unknown-key" Multicast [UnknownKey] "Well formed, with a key id drawn at random.";
     PreTag "pre-tag" Multicast [PreTag] "The current key id, a known sender, a fresh sequence, a wrong pre-tag.";
-    PreTagUnicast "pre-tag-unicast" Unicast [PreTag] "The same as unicast to one node.";
     Replay "replay" Multicast [Replay, UnknownSender, StaleEpoch, UnknownKey] "A captured frame, unchanged.";
-    ReplayClass "replay-class" Unicast [Class] "A captured multicast frame, sent to one node.";
-    ReplayFlipped "replay-flipped" Unicast [PreTag, Type] "The same with its class bit flipped.";
     ReplayBody "replay-body" Multicast [Replay, Tag, UnknownSender, StaleEpoch, UnknownKey] "A captured frame with another body.";
     ReplaySequence "replay-sequence" Multicast [PreTag] "A captured frame with a fresh sequence.";
     StaleEpoch "stale-epoch" Multicast [StaleEpoch, UnknownKey] "A captured frame of an epoch that is over.";
@@ -71,6 +68,9 @@ kinds! {
     DoorPreTag "door-pre-tag" Multicast [PreTag] "A request to join by one who does not know the mesh.";
     DoorUnknown "door-unknown" Multicast [UnknownKey] "A request to join another mesh.";
     SelfGranted "self-granted" Multicast [Accepted, DoorRepeat, DoorSource, DoorRate] "A request to join by one who knows the mesh's name and granted itself.";
+    PreTagUnicast "pre-tag-unicast" Unicast [PreTag] "A wrong pre-tag under the current key id, to one node.";
+    ReplayClass "replay-class" Unicast [Class] "A captured multicast frame, sent to one node.";
+    ReplayFlipped "replay-flipped" Unicast [PreTag, Type] "A captured multicast frame to one node, its class bit flipped.";
 }
 
 impl FromStr for Kind {

@@ -1,6 +1,7 @@
 //! The attacker: a thread in its own namespace on its own processor that listens, forges and floods,
 //! kind after kind, and closes the books whenever the link is quiet between two kinds.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,7 +13,8 @@ use nexus0_core::id::MeshId;
 use nexus0_core::identity::Identity;
 
 use crate::flood::forge::{Signer, door_key};
-use crate::flood::{Bounds, Capture, Cast, Forge, Generator, Kind, Rate};
+use crate::flood::generator::{Lane, WORKERS, slots_in};
+use crate::flood::{Capture, Cast, Forge, Generator, Kind, Rate};
 use crate::lab::gauges::Books;
 use crate::lab::interface;
 use crate::lab::load::{Load, last_processor};
@@ -21,15 +23,18 @@ use crate::lab::topology::{INTERFACE, Topology};
 
 const VARIANTS: usize = 256;
 const SLOT: Duration = Duration::from_millis(500);
-const BETWEEN_BOOKINGS: Duration = Duration::from_secs(2);
+/// Kinds between two closings of the books; each costs a moment of rest.
+const ROUND: usize = 8;
+const SLOW_WORKERS: usize = 4;
+const TICK: Duration = Duration::from_millis(5);
 /// A whole request costs every node a signature check; the door lets 2,000 a second in.
 const KNOCKS_PER_SECOND: u64 = 200;
 
 /// What the attacker is doing.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// The kind on its way.
-    pub kind: Option<Kind>,
+    /// The kinds that follow each other now, and since when.
+    pub round: Option<(Vec<Kind>, Instant)>,
     /// Frames given to the interface so far.
     pub offered: u64,
     /// Frames a second in the last slot.
@@ -41,9 +46,20 @@ pub struct Progress {
     /// Seconds spent flooding.
     pub seconds: f64,
     /// Kinds sent so far.
-    pub sent: Vec<Kind>,
+    pub sent: BTreeSet<Kind>,
     /// Why it ended early.
     pub failure: Option<String>,
+}
+
+impl Progress {
+    /// The kind on its way.
+    pub fn kind(&self) -> Option<Kind> {
+        let (kinds, since) = self.round.as_ref()?;
+        kinds
+            .get(slots_in(since.elapsed(), SLOT))
+            .or(kinds.last())
+            .copied()
+    }
 }
 
 /// The attacker's thread; dropped, it stops.
@@ -140,48 +156,54 @@ impl Attacker {
         update(progress, |progress| progress.core = core);
         let (start, load) = (Instant::now(), Load::read(core)?);
         let door = door_key(self.mesh);
-        let mut booked = Instant::now();
-        let mut cast = Cast::Multicast;
-        let mut idle_since: Option<Instant> = None;
-        for kind in self.kinds.iter().copied().cycle() {
+        let rounds = rounds(&self.kinds);
+        for round in rounds.iter().cycle() {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
             let forge =
                 Forge::new(station.mac, capture.captured()).knowing(door, signer(self.mesh));
-            let frames = forge.frames(kind, VARIANTS)?;
-            if frames.is_empty() {
-                // Nothing heard yet that this kind could be made from.
-                let since = *idle_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > Duration::from_millis(1) {
-                    thread::sleep(Duration::from_millis(1));
-                }
+            let (fast, slow) = (
+                forge_all(&forge, &round.fast)?,
+                forge_all(&forge, &round.slow)?,
+            );
+            let kinds: Vec<Kind> = fast.iter().chain(&slow).map(|(kind, _)| *kind).collect();
+            if kinds.is_empty() {
+                thread::sleep(TICK);
                 continue;
             }
-            idle_since = None;
-            if kind.cast() != cast || booked.elapsed() > BETWEEN_BOOKINGS {
-                self.book(cast)?;
-                booked = Instant::now();
-                cast = kind.cast();
-            }
-            update(progress, |progress| progress.kind = Some(kind));
-            let bounds = Bounds {
-                frames: u64::MAX,
-                duration: SLOT,
-            };
-            let report = generator.run(&frames, self.rate_of(kind), bounds, &self.stop)?;
+            update(progress, |progress| {
+                progress.round = Some((kinds.clone(), Instant::now()))
+            });
+            let report = generator.run_lanes(&self.lanes(&fast, &slow), u64::MAX, &self.stop)?;
+            self.book(round.cast)?;
             let busy = Load::read(core)?.share_since(load);
             update(progress, |progress| {
                 progress.offered += report.offered;
                 progress.rate = report.offered as f64 / report.seconds.max(1e-3);
                 progress.busy = busy;
                 progress.seconds = start.elapsed().as_secs_f64();
-                if !progress.sent.contains(&kind) {
-                    progress.sent.push(kind);
-                }
+                progress.sent.extend(kinds);
             });
         }
-        self.book(cast)
+        Ok(())
+    }
+
+    /// The fast kinds one after the other, a slow one beside them all the time.
+    fn lanes<'a>(&self, fast: &'a [Forged], slow: &'a [Forged]) -> Vec<Lane<'a>> {
+        let whole = SLOT * fast.len().max(1) as u32;
+        let lane = |sets: &'a [Forged], slot, workers| {
+            let rate = sets.first().map(|(kind, _)| self.rate_of(*kind))?;
+            let sets = sets.iter().map(|(_, frames)| frames.as_slice()).collect();
+            Some(Lane {
+                sets,
+                slot,
+                rate,
+                workers,
+            })
+        };
+        let lanes = [lane(fast, SLOT, WORKERS), lane(slow, whole, SLOW_WORKERS)];
+        lanes.into_iter().flatten().collect()
     }
 
     fn rate_of(&self, kind: Kind) -> Rate {
@@ -201,6 +223,47 @@ impl Attacker {
             .close(cast)
             .map(drop)
     }
+}
+
+/// A kind and its frames.
+type Forged = (Kind, Vec<Vec<u8>>);
+
+/// Kinds sent between two closings of the books, all travelling alike.
+struct Round {
+    cast: Cast,
+    fast: Vec<Kind>,
+    /// At most one that cannot keep the processor busy.
+    slow: Vec<Kind>,
+}
+
+fn rounds(kinds: &[Kind]) -> Vec<Round> {
+    let mut rounds = Vec::new();
+    for cast in [Cast::Multicast, Cast::Unicast] {
+        let is_slow = |kind: &Kind| matches!(kind, Kind::Vlan | Kind::SelfGranted);
+        let alike = kinds.iter().copied().filter(|kind| kind.cast() == cast);
+        let (slow, fast): (Vec<Kind>, Vec<Kind>) = alike.partition(is_slow);
+        let count = slow.len().max(fast.len().div_ceil(ROUND));
+        let mut fast = fast.chunks(ROUND);
+        let mut slow = slow.chunks(1);
+        rounds.extend((0..count).map(|_| Round {
+            cast,
+            fast: fast.next().unwrap_or_default().to_vec(),
+            slow: slow.next().unwrap_or_default().to_vec(),
+        }));
+    }
+    rounds
+}
+
+/// The frames of each kind that can be made from what was heard so far.
+fn forge_all(forge: &Forge, kinds: &[Kind]) -> Result<Vec<Forged>> {
+    let mut sets = Vec::new();
+    for kind in kinds {
+        let frames = forge.frames(*kind, VARIANTS)?;
+        if !frames.is_empty() {
+            sets.push((*kind, frames));
+        }
+    }
+    Ok(sets)
 }
 
 fn update(progress: &Mutex<Progress>, change: impl FnOnce(&mut Progress)) {

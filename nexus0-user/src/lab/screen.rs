@@ -189,7 +189,7 @@ impl Screen {
             format!("anchor {anchor}, epoch {}", status.number.unwrap_or(0))
         });
         let kind = progress
-            .and_then(|p| p.kind)
+            .and_then(Progress::kind)
             .map_or("quiet", |kind| kind.name());
         format!(
             "{:>6.1} s  {anchor}; {kind}; offered {}, unaccounted {}",
@@ -311,8 +311,8 @@ fn flood(text: &mut String, progress: Option<&Progress>, frames: &Frames) {
         line(text, "flood   off", "");
         return;
     };
-    let name = progress.kind.map_or("listening", |kind| kind.name());
-    let help = progress.kind.map_or("", |kind| kind.help());
+    let name = progress.kind().map_or("listening", |kind| kind.name());
+    let help = progress.kind().map_or("", |kind| kind.help());
     line(text, &format!("flood   {name}: {help}"), "");
     let seconds = progress.seconds.max(1e-3);
     line(
