@@ -4,6 +4,7 @@ mod capabilities;
 mod differential;
 mod figures;
 mod mutate;
+mod publish;
 mod table;
 mod verdicts;
 mod world;
