@@ -1,6 +1,7 @@
 //! The flood against real filters on a real link, without a mesh behind them: every kind is refused for
 //! its reason, and every frame is accounted for. Needs root.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -103,7 +104,7 @@ impl World {
         let addresses = topology
             .wait_for_addresses(Duration::from_secs(10))
             .unwrap();
-        let addresses: Vec<[u8; 16]> = addresses.iter().map(|address| address.octets()).collect();
+        let addresses: Vec<[u8; 16]> = addresses.iter().map(Ipv6Addr::octets).collect();
         let counts = (0..NODES)
             .map(|index| {
                 let run_dir = record.folder().join(format!("n{index}"));

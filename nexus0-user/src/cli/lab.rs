@@ -21,8 +21,10 @@ pub(super) struct Args {
     /// Nodes, 2 to 100
     #[arg(long, default_value_t = 5)]
     nodes: usize,
-    /// Timers: 500 ms and 10 s, 200 ms and 4 s, or what a real mesh runs with
-    #[arg(long, value_enum, default_value = "default")]
+    /// Pulse and epoch: default (500 ms, 10 s), fast (200 ms, 4 s) or
+    /// full-timers (5 s, 60 s)
+    #[arg(long, value_enum, default_value = "default", hide_default_value = true)]
+    #[arg(hide_possible_values = true, verbatim_doc_comment)]
     profile: Timers,
     /// Time between pulses, instead of the profile's
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -39,7 +41,7 @@ pub(super) struct Args {
     /// Frames a second, max or off
     #[arg(long, default_value = "max", value_parser = flood)]
     flood: Flood,
-    /// Ordinary nodes to restart, to measure how long joining takes
+    /// Ordinary nodes to restart, to time their joining
     #[arg(long, default_value_t = 5)]
     joins: usize,
     /// Leave the anchor alone
@@ -58,9 +60,11 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Timers {
-    Default,
+    #[value(name = "default")]
+    Watchable,
     Fast,
-    FullTimers,
+    #[value(name = "full-timers")]
+    Real,
 }
 
 #[derive(Clone, Copy)]
@@ -90,9 +94,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn options(args: &Args) -> Options {
     let profile = match args.profile {
-        Timers::Default => Profile::Default,
+        Timers::Watchable => Profile::Default,
         Timers::Fast => Profile::Fast,
-        Timers::FullTimers => Profile::FullTimers,
+        Timers::Real => Profile::FullTimers,
     };
     let (pulse, epoch) = profile.timers();
     Options {

@@ -64,6 +64,7 @@ impl Forge {
     }
 
     /// One that knows the mesh's name besides, and so the key of its door.
+    #[must_use]
     pub fn knowing(mut self, door: FrameKey, signer: Signer) -> Self {
         self.door = Some(door);
         self.signer = Some(signer);

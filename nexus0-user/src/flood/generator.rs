@@ -4,6 +4,7 @@
 //! Every call ends with a wait for the kernel's readers, tens of milliseconds long (measured: one thread
 //! makes 32 calls a second, whatever they send). Several threads on one processor fill each other's waits.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -159,11 +160,13 @@ impl Generator {
         Ok(())
     }
 
-    /// Sends one frame some times.
+    /// Sends one frame some times; fewer if a signal comes.
     pub fn send(&self, frame: &[u8], repeat: u32) -> Result<()> {
-        self.transmit
-            .run_live(self.interface, frame, repeat, repeat.min(BATCH as u32))
-            .with_context(|| format!("{} does not take live frames", self.name))
+        let batch = repeat.min(BATCH as u32);
+        match self.transmit.run_live(self.interface, frame, repeat, batch) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other.with_context(|| format!("{} does not take live frames", self.name)),
+        }
     }
 
     /// Waits until everything offered was sent or lost, for a while.

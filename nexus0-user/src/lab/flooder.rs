@@ -94,7 +94,7 @@ impl Flooder {
                 };
                 if let Err(error) = attacker.flood(&shared) {
                     update(&shared, |progress| {
-                        progress.failure = Some(format!("{error:#}"))
+                        progress.failure = Some(format!("{error:#}"));
                     });
                 }
             })?;
@@ -173,7 +173,7 @@ impl Attacker {
                 continue;
             }
             update(progress, |progress| {
-                progress.round = Some((kinds.clone(), Instant::now()))
+                progress.round = Some((kinds.clone(), Instant::now()));
             });
             let report = generator.run_lanes(&self.lanes(&fast, &slow), u64::MAX, &self.stop)?;
             self.book(round.cast)?;

@@ -137,7 +137,7 @@ impl Ledger {
     ) {
         let Some(line) = sent.get(key) else { return };
         // Whatever a receiver missed, it must not have more than was sent.
-        if self.closed(sent, key) && self.sole_life(sender, key) {
+        if Self::closed(sent, key) && self.sole_life(sender, key) {
             balance.forged += got.saturating_sub(line.sent);
         }
         if self.lived_through(sent, key) && self.lived_through(accepted, key) {
@@ -162,12 +162,12 @@ impl Ledger {
             && self.chains.contains_key(key)
             && has(number.checked_sub(1))
             && has(number.checked_add(1))
-            && self.closed(lines, key)
+            && Self::closed(lines, key)
     }
 
     /// Whether a node has gone on to a later epoch by two pulses, longer than any grace, so that this
     /// one's count is final.
-    fn closed(&self, lines: &Lines, key: &str) -> bool {
+    fn closed(lines: &Lines, key: &str) -> bool {
         let Some(line) = lines.get(key) else {
             return false;
         };

@@ -13,8 +13,10 @@ use crate::lab::flooder::Progress;
 use crate::lab::running::Lab;
 
 const WIDTH: usize = 80;
-const EVENTS: usize = 7;
-const REASONS: usize = 8;
+const EVENTS: usize = 16;
+const REASONS: usize = 7;
+/// Rows of a terminal that does not tell.
+const ROWS: usize = 24;
 /// Between two lines of numbers where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -141,34 +143,33 @@ impl Screen {
         text.push('\n');
         self.drops(&mut text, frames);
         text.push('\n');
-        for event in &self.events {
+        let rows = terminal::size().map_or(ROWS, |(_, rows)| usize::from(rows));
+        let room = rows.saturating_sub(text.lines().count() + 1).max(3);
+        let hidden = self.events.len().saturating_sub(room);
+        for event in self.events.iter().skip(hidden) {
             line(&mut text, event, "");
         }
         text
     }
 
     fn drops(&self, text: &mut String, frames: &Frames) {
-        line(
-            text,
-            "refused by reason              frames        per second",
-            "",
-        );
-        for (name, count, rate) in self.rates.iter().take(REASONS) {
-            line(
-                text,
-                &format!("  {name:<20}{:>15}{:>18}", thousands(*count), short(*rate)),
-                "",
-            );
+        let mut cells: Vec<String> = self
+            .rates
+            .iter()
+            .take(REASONS)
+            .map(|(name, count, rate)| {
+                format!("{name:<17}{:>12}{:>6}/s", thousands(*count), short(*rate))
+            })
+            .collect();
+        if let Some(rest) = self.rates.get(REASONS..).filter(|rest| !rest.is_empty()) {
+            let sum: i64 = rest.iter().map(|(_, count, _)| count).sum();
+            let name = format!("{} more reasons", rest.len());
+            cells.push(format!("{name:<17}{:>12}", thousands(sum)));
         }
-        if self.rates.len() > REASONS {
-            let rest: i64 = self
-                .rates
-                .iter()
-                .skip(REASONS)
-                .map(|(_, count, _)| count)
-                .sum();
-            let name = format!("{} more", self.rates.len() - REASONS);
-            line(text, &format!("  {name:<20}{:>15}", thousands(rest)), "");
+        line(text, "refused", "");
+        for row in cells.chunks(2) {
+            let right = row.get(1).map_or("", String::as_str);
+            line(text, &format!("  {:<40}{right}", row[0]), "");
         }
         line(
             text,
@@ -294,8 +295,10 @@ fn peers(text: &mut String, lab: &Lab) {
     let shown = 4;
     for (index, chunk) in entries.chunks(shown).take(3).enumerate() {
         let title = if index == 0 { "nodes   " } else { "        " };
-        let cells: String = chunk.iter().map(|entry| format!("{entry:<18}")).collect();
-        line(text, &format!("{title}{cells}"), "");
+        let cells = chunk
+            .iter()
+            .fold(title.to_owned(), |cells, entry| cells + &pad(entry));
+        line(text, &cells, "");
     }
     if entries.len() > 3 * shown {
         line(
@@ -326,6 +329,10 @@ fn flood(text: &mut String, progress: Option<&Progress>, frames: &Frames) {
         ),
         "",
     );
+}
+
+fn pad(entry: &str) -> String {
+    format!("{entry:<18}")
 }
 
 /// `1,234,567`.

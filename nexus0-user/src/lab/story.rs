@@ -21,13 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a lab to its end.
 pub fn run(options: Options, interrupted: &AtomicBool) -> Result<Summary> {
+    let start = Instant::now();
     let mut screen = Screen::new();
     let lab = Lab::start(options, &mut |text| screen.say(&text))?;
     let mut story = Story {
         lab,
         screen,
         flooder: None,
-        start: Instant::now(),
+        start,
         told: 0,
         interrupted,
     };
@@ -91,7 +92,8 @@ impl Story<'_> {
     /// Ordinary nodes lose power one after another and join again.
     fn join(&mut self) -> Result<()> {
         // Nobody is answered twice in two seconds, and all have just been.
-        while self.start.elapsed() < SINCE_COLD_START && self.lab.options.joins > 0 {
+        let begin = Instant::now();
+        while begin.elapsed() < SINCE_COLD_START && self.lab.options.joins > 0 {
             self.step()?;
         }
         for round in 0..self.lab.options.joins {
@@ -142,7 +144,7 @@ impl Story<'_> {
                 let spare = duration.saturating_sub(self.lab.options.after_kill());
                 self.start.elapsed().max(peace.min(spare / 2))
             }
-            None => peace,
+            None => self.start.elapsed() + peace,
         };
         while self.start.elapsed() < until && !self.over() {
             self.step()?;

@@ -196,35 +196,31 @@ fn set(key: &str, value: &str) -> Result<()> {
 }
 
 fn links(plans: &[Plan]) -> String {
-    let mut batch = format!(
+    let bridge = format!(
         "link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n\
          link set {BRIDGE} up\n"
     );
-    for Plan { netns, mac, port } in plans {
-        batch += &format!(
-            "link add {port} mtu 1500 type veth \
-               peer name {INTERFACE} address {} mtu 1500 netns {}\n\
-             link set {port} master {BRIDGE}\n\
-             link set {port} type bridge_slave learning off flood off mcast_flood on\n\
-             link set {port} up\n",
-            text(mac),
-            netns.name()
-        );
-    }
-    batch
+    plans.iter().fold(bridge, |batch, plan| batch + &link(plan))
+}
+
+fn link(Plan { netns, mac, port }: &Plan) -> String {
+    format!(
+        "link add {port} mtu 1500 type veth \
+           peer name {INTERFACE} address {} mtu 1500 netns {}\n\
+         link set {port} master {BRIDGE}\n\
+         link set {port} type bridge_slave learning off flood off mcast_flood on\n\
+         link set {port} up\n",
+        text(mac),
+        netns.name()
+    )
 }
 
 fn forwarding(plans: &[Plan]) -> String {
     plans
         .iter()
-        .map(|plan| {
-            format!(
-                "fdb replace {} dev {} master static\n",
-                text(&plan.mac),
-                plan.port
-            )
+        .fold(String::new(), |batch, Plan { mac, port, .. }| {
+            batch + &format!("fdb replace {} dev {port} master static\n", text(mac))
         })
-        .collect()
 }
 
 fn text(mac: &[u8; 6]) -> String {
