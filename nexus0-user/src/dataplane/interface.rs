@@ -1,7 +1,6 @@
 //! What the kernel knows about an interface: index, MTU, VLAN offload, the XDP program on it.
 
 use std::ffi::c_void;
-use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::process::Command;
@@ -40,12 +39,13 @@ fn known() -> Vec<String> {
 
 /// The interface's MTU, 0 if it cannot be read.
 pub(super) fn mtu(name: &str) -> u32 {
-    let text = fs::read_to_string(format!("/sys/class/net/{name}/mtu")).unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
+    show(name).map_or(0, |link| link.mtu)
 }
 
 #[derive(Deserialize)]
 struct Link {
+    #[serde(default)]
+    mtu: u32,
     xdp: Option<LinkXdp>,
 }
 
@@ -64,14 +64,19 @@ struct LinkProgram {
     tag: String,
 }
 
-/// The XDP program on an interface as `ip` reports it; `None` if there is none or `ip` is missing.
-pub fn attached(name: &str) -> Option<Attached> {
+/// What `ip` says about an interface. (Not sysfs, which shows the network namespace of its mount.)
+fn show(name: &str) -> Option<Link> {
     let output = Command::new("ip")
         .args(["-json", "-details", "link", "show", name])
         .output()
         .ok()?;
     let links: Vec<Link> = serde_json::from_slice(&output.stdout).ok()?;
-    let xdp = links.into_iter().next()?.xdp?;
+    links.into_iter().next()
+}
+
+/// The XDP program on an interface as `ip` reports it; `None` if there is none or `ip` is missing.
+pub fn attached(name: &str) -> Option<Attached> {
+    let xdp = show(name)?.xdp?;
     let program = xdp.prog?;
     // IF_LINK's XDP_ATTACHED_SKB; with a single program the rest is the driver or the device.
     const GENERIC: u8 = 2;
