@@ -110,7 +110,7 @@ pub struct Status {
     /// What the node itself counted.
     pub node_counters: BTreeMap<String, u64>,
     /// Milliseconds from the usable address to the first epoch key.
-    pub join_ms: Option<u64>,
+    pub join_ms: Option<f64>,
     /// Milliseconds from the usable address to the first chain, if this node started one.
     pub cold_start_ms: Option<u64>,
     /// The last anchor changes seen, the newest last.

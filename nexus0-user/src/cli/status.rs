@@ -215,9 +215,7 @@ fn refusals(counters: &[VerdictCount]) -> String {
 }
 
 fn up(status: &Status) -> String {
-    let joined = status
-        .join_ms
-        .map(|ms| format!(", joined in {}", print::span_ms(ms)));
+    let joined = status.join_ms.map(|ms| format!(", joined in {ms:.1} ms"));
     let started = status
         .cold_start_ms
         .map(|ms| format!(", started a mesh in {}", print::span_ms(ms)));

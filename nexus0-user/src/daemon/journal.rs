@@ -199,7 +199,10 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
 }
 
 fn millis(elapsed: Duration) -> String {
-    format!("{} ms", elapsed.as_millis())
+    match elapsed.as_millis() {
+        0..10 => format!("{:.1} ms", elapsed.as_secs_f64() * 1000.0),
+        milliseconds => format!("{milliseconds} ms"),
+    }
 }
 
 #[cfg(test)]

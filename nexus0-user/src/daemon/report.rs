@@ -122,7 +122,7 @@ pub(super) fn status(sources: Sources<'_>) -> Status {
             .map(|(verdict, counter)| count(*verdict, counter))
             .collect(),
         node_counters,
-        join_ms: journal.join.map(milliseconds),
+        join_ms: journal.join.map(|join| join.as_micros() as f64 / 1000.0),
         cold_start_ms: journal.cold_start.map(milliseconds),
         failovers: journal.failovers.iter().cloned().collect(),
         events: journal.events.iter().cloned().collect(),

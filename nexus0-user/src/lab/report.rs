@@ -25,7 +25,7 @@ pub fn words(summary: &Summary) -> String {
         match (joins.p50, joins.p99, joins.max) {
             (Some(p50), Some(p99), Some(max)) => {
                 format!(
-                    "{}: p50 {p50} ms, p99 {p99} ms, longest {max} ms",
+                    "{}: p50 {p50:.1} ms, p99 {p99:.1} ms, longest {max:.1} ms",
                     joins.count
                 )
             }

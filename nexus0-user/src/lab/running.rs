@@ -47,7 +47,7 @@ pub struct Seen {
     /// Frames by pair of nodes.
     pub ledger: Ledger,
     /// Milliseconds of each join after the mesh stood.
-    pub joins: Vec<u64>,
+    pub joins: Vec<f64>,
     /// Milliseconds of the cold start.
     pub cold_starts: Vec<u64>,
     /// Changes of anchor by silence, as each follower saw them.
@@ -343,15 +343,14 @@ impl Seen {
         if self.measured.contains(&(index, restarts)) {
             return;
         }
-        let Some(join) = sight.status.join_ms.or(sight.status.cold_start_ms) else {
-            return;
-        };
-        self.measured.insert((index, restarts));
-        if let Some(cold_start) = sight.status.cold_start_ms {
-            self.cold_starts.push(cold_start);
-        } else if self.stands {
-            self.joins.push(join);
+        let status = &sight.status;
+        match (status.cold_start_ms, status.join_ms) {
+            (Some(cold_start), _) => self.cold_starts.push(cold_start),
+            (None, Some(join)) if self.stands => self.joins.push(join),
+            (None, Some(_)) => {}
+            (None, None) => return,
         }
+        self.measured.insert((index, restarts));
     }
 
     /// Whether this run of a node's process has joined.

@@ -118,7 +118,7 @@ impl Story<'_> {
         let joins = crate::lab::summary::Spread::of(&self.lab.seen.joins);
         if let (Some(p50), Some(p99)) = (joins.p50, joins.p99) {
             self.screen.say(&format!(
-                "{} joins: half within {p50} ms, p99 {p99} ms",
+                "{} joins: half within {p50:.1} ms, p99 {p99:.1} ms",
                 joins.count
             ));
         }

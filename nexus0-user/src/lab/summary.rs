@@ -58,16 +58,16 @@ pub struct Summary {
 }
 
 /// Milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Spread {
     /// How many.
     pub count: usize,
     /// Half of them took at most this.
-    pub p50: Option<u64>,
+    pub p50: Option<f64>,
     /// All but one in a hundred took at most this.
-    pub p99: Option<u64>,
+    pub p99: Option<f64>,
     /// The longest.
-    pub max: Option<u64>,
+    pub max: Option<f64>,
 }
 
 /// How hard the attacker tried.
@@ -98,9 +98,9 @@ pub struct Timers {
 
 impl Spread {
     /// Of these values.
-    pub fn of(values: &[u64]) -> Self {
+    pub fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
-        sorted.sort_unstable();
+        sorted.sort_unstable_by(f64::total_cmp);
         let rank = |percent: usize| {
             let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
             sorted.get(index).copied()
@@ -204,21 +204,21 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_occurred() {
-        let values: Vec<u64> = (1..=100).rev().collect();
+        let values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
         let spread = Spread {
             count: 100,
-            p50: Some(50),
-            p99: Some(99),
-            max: Some(100),
+            p50: Some(50.0),
+            p99: Some(99.0),
+            max: Some(100.0),
         };
         assert_eq!(Spread::of(&values), spread);
         let one = Spread {
             count: 1,
-            p50: Some(7),
-            p99: Some(7),
-            max: Some(7),
+            p50: Some(7.0),
+            p99: Some(7.0),
+            max: Some(7.0),
         };
-        assert_eq!(Spread::of(&[7]), one);
+        assert_eq!(Spread::of(&[7.0]), one);
         assert_eq!(Spread::of(&[]), Spread::default());
     }
 }
