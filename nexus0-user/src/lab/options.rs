@@ -146,11 +146,17 @@ impl Options {
     pub fn least_duration(&self) -> Duration {
         let joins = self.join_interval() * self.joins as u32;
         let kill = if self.kill {
-            self.after_kill()
+            self.before_kill() + self.after_kill()
         } else {
             Duration::ZERO
         };
         START_UP + joins + kill
+    }
+
+    /// From the start of the mesh until everybody has heard its anchor, without which a failover has
+    /// no beginning.
+    pub fn before_kill(&self) -> Duration {
+        self.pulse * 5 / 2
     }
 
     /// From the kill until the mesh is whole again.

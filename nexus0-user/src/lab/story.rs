@@ -29,6 +29,7 @@ pub fn run(options: Options, interrupted: &AtomicBool) -> Result<Summary> {
         screen,
         flooder: None,
         start,
+        stood: start.elapsed(),
         told: 0,
         interrupted,
     };
@@ -41,6 +42,8 @@ struct Story<'a> {
     screen: Screen,
     flooder: Option<Flooder>,
     start: Instant,
+    /// When the mesh stood, after the start.
+    stood: Duration,
     told: u64,
     interrupted: &'a AtomicBool,
 }
@@ -146,6 +149,7 @@ impl Story<'_> {
             }
             None => self.start.elapsed() + peace,
         };
+        let until = until.max(self.stood + self.lab.options.before_kill());
         while self.start.elapsed() < until && !self.over() {
             self.step()?;
         }
