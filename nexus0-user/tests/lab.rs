@@ -153,7 +153,6 @@ fn number(value: &Value, path: &str) -> f64 {
 
 #[test]
 fn a_flooded_lab_stays_whole_and_accounts_for_every_frame() {
-    let before = lab_namespaces();
     let summary = run(&["--profile", "fast", "--duration", "40", "--joins", "3"]);
     assert_eq!(count(&summary, "/anchors"), 1);
     assert_eq!(summary["xdp_mode"], "native");
@@ -167,7 +166,8 @@ fn a_flooded_lab_stays_whole_and_accounts_for_every_frame() {
     }
     assert!(number(&summary, "/epochs_turned") >= 1.0);
     assert!(number(&summary, "/valid_compared") > 0.0);
-    assert!(number(&summary, "/failover_ms") < 1000.0);
+    // Three pulses of silence are 600 ms; the rest is what a loaded machine may add.
+    assert!(number(&summary, "/failover_ms") < 2000.0);
     assert!(number(&summary, "/cold_start_ms") < 3000.0);
     assert!(number(&summary, "/frames/offered") > 1e6);
     let kinds = summary["flood"]["kinds"].as_array().unwrap();
@@ -184,7 +184,8 @@ fn a_flooded_lab_stays_whole_and_accounts_for_every_frame() {
         sum,
         count(frames, "/offered") + count(frames, "/legitimate")
     );
-    assert_eq!(lab_namespaces(), before);
+    let lab = summary["lab"].as_str().unwrap();
+    assert_eq!(left_behind(lab), Vec::<String>::new());
 }
 
 #[test]

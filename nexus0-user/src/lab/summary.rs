@@ -20,6 +20,8 @@ pub const SCHEMA: u32 = 1;
 pub struct Summary {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// The lab's id, which its namespaces and folders bore.
+    pub lab: String,
     /// Nodes in the mesh.
     pub nodes: usize,
     /// Different anchors that running nodes follow at the end.
@@ -122,6 +124,7 @@ impl Summary {
         let judged = books.account().total_judged();
         Ok(Self {
             schema: SCHEMA,
+            lab: lab.id().to_owned(),
             nodes: lab.nodes.len(),
             anchors: lab.anchors().len(),
             join_ms: Spread::of(&lab.seen.joins),
