@@ -43,6 +43,7 @@ fn tests(which: &[&str]) -> Command {
             "test",
             "--release",
             "--locked",
+            "--no-fail-fast",
             "--workspace",
             "--exclude",
             "nexus0-ebpf",
