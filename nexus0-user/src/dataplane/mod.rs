@@ -94,6 +94,8 @@ impl Dataplane {
     ) -> Result<Self, AttachError> {
         let adopted = pins.complete();
         let mut program = Program::load(Some(pins.folder()))?;
+        #[cfg(feature = "aya-log")]
+        program.follow_log()?;
         let kernel_maps = program.maps()?;
         let events = program.events()?;
         let mut config = Config::new(options.port, options.cell_key);

@@ -102,6 +102,21 @@ impl Program {
         self.xdp(FILTER)
     }
 
+    /// Hands the filter's log lines to this process's log, as long as the process lives.
+    #[cfg(feature = "aya-log")]
+    pub(super) fn follow_log(&mut self) -> Result<(), AttachError> {
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+        let mut logger = aya_log::EbpfLogger::init(&mut self.ebpf)
+            .map_err(|error| AttachError::Load(error.to_string()))?;
+        std::thread::spawn(move || {
+            loop {
+                logger.flush();
+                std::thread::sleep(PAUSE);
+            }
+        });
+        Ok(())
+    }
+
     /// What the kernel says about the filter.
     pub fn info(&mut self) -> Result<ProgramInfo, AttachError> {
         self.filter_mut()?
