@@ -14,7 +14,7 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use nexus0_common::wire::FrameType;
+use nexus0_common::wire::{FrameType, Header, Slot};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub use crate::event::Event;
 use crate::fence::Fence;
 use crate::filter::MapOp;
 use crate::grant::{Grant, GrantError};
-use crate::id::{MeshId, NodeId};
+use crate::id::{KeyId, MeshId, NodeId};
 use crate::identity::Identity;
 use crate::join::Join;
 use crate::ledger::Ledger;
@@ -297,10 +297,24 @@ impl Node {
                 self.counters.received += 1;
                 match self.admit(now, source, destination, payload) {
                     Some(frame) => self.dispatch(now, &frame),
-                    None => self.counters.refused += 1,
+                    None => self.refuse(payload),
                 }
             }
             Input::Leave => self.leave(now),
+        }
+    }
+
+    /// Counts a frame and forgets it (R16).
+    fn refuse(&mut self, payload: &[u8]) {
+        self.counters.refused += 1;
+        let Some(header) = Header::parse(payload) else {
+            return;
+        };
+        let known = header.frame_type.slot() == Slot::Epoch
+            && self.keys.find(KeyId(header.key_id)).is_some()
+            && self.roster.get(NodeId(header.sender)).is_some();
+        if known {
+            self.counters.disagreements += 1;
         }
     }
 

@@ -154,6 +154,8 @@ pub struct Counters {
     pub received: u64,
     /// Of them refused by the node's own judgement.
     pub refused: u64,
+    /// Of these, the ones under a key held and of a member known: what the filter must not let through.
+    pub disagreements: u64,
     /// Signatures that did not verify.
     pub signature_failures: u64,
     /// Requests to join that verified.

@@ -235,10 +235,10 @@ impl Lab {
             .collect()
     }
 
-    /// Frames that passed a filter and were refused by the node behind it.
-    pub fn refused_behind_filters(&self) -> u64 {
-        let refused = |sight: &Sight| sight.status.node_counters.get("refused").copied();
-        self.sights.iter().flatten().filter_map(refused).sum()
+    /// What the nodes counted under a name, all together.
+    pub fn node_counter(&self, name: &str) -> u64 {
+        let count = |sight: &Sight| sight.status.node_counters.get(name).copied();
+        self.sights.iter().flatten().filter_map(count).sum()
     }
 
     /// Leaves out of the comparison of pairs what is current now, if a queue lost frames lately.

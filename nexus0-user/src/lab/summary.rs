@@ -36,14 +36,15 @@ pub struct Summary {
     pub epochs_turned: usize,
     /// Where every frame went.
     pub frames: Frames,
-    /// Frames accepted under an epoch key that nobody sent, and members nobody admitted.
+    /// Frames accepted under an epoch key that nobody sent, members nobody admitted, and frames that a filter
+    /// passed although the node behind it, with the same key and the sender at hand, refused them.
     pub forged_accepted: u64,
     /// Frames between two members, both there for the whole epoch, that were never accepted.
     pub valid_lost: u64,
     /// Frames compared for `valid_lost`.
     pub valid_compared: u64,
-    /// Frames that a filter passed and the node behind it refused: requests with a wrong grant or
-    /// signature are, and frames on their way when a key ended.
+    /// Frames that a filter passed and the node behind it refused: those at the door with a wrong grant,
+    /// and those that came before a restarted node had joined.
     pub refused_by_nodes: u64,
     /// The mode all filters are in, or several.
     pub xdp_mode: String,
@@ -122,6 +123,7 @@ impl Summary {
         let books = lab.books();
         let balance = lab.seen.ledger.balance();
         let judged = books.account().total_judged();
+        let strangers = lab.seen.strangers.len() as u64;
         Ok(Self {
             schema: SCHEMA,
             lab: lab.id().to_owned(),
@@ -132,10 +134,10 @@ impl Summary {
             failover_ms: failover(lab),
             epochs_turned: turns(lab),
             frames: books.account().frames(),
-            forged_accepted: balance.forged + lab.seen.strangers.len() as u64,
+            forged_accepted: balance.forged + strangers + lab.node_counter("disagreements"),
             valid_lost: balance.lost,
             valid_compared: balance.sent,
-            refused_by_nodes: lab.refused_behind_filters(),
+            refused_by_nodes: lab.node_counter("refused"),
             xdp_mode: lab.modes().into_iter().collect::<Vec<_>>().join("+"),
             kernel: kernel()?,
             flood: progress.map(|progress| Flood::of(progress, judged)),

@@ -4,12 +4,13 @@ use core::time::Duration;
 
 use nexus0_common::auth::FrameKey;
 use nexus0_common::reason::Verdict;
-use nexus0_common::wire::{FrameType, GROUP};
+use nexus0_common::wire::{Class, FrameType, GROUP, Header, authenticated_len};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::{Link, Sim, seconds};
 use crate::event::Event;
+use crate::id::NodeId;
 use crate::node::Input;
 
 /// One run of faults drawn from the seed; returns what happened at least once.
@@ -176,9 +177,9 @@ fn a_sequence_forged_by_a_member_mutes_nobody_beyond_the_key() {
     let under = sim.node(0).under_current(sim.now).unwrap();
     let id = under.material.id;
     // What a member can do that forges the group's tag: the highest sequence in another one's name.
-    let header = nexus0_common::wire::Header {
+    let header = Header {
         frame_type: FrameType::Ann,
-        class: nexus0_common::wire::Class::Multicast,
+        class: Class::Multicast,
         key_id: id.0,
         sender: sim.nodes[2].grant.node_id().0,
         sequence: nexus0_common::wire::SEQUENCE_END - 1,
@@ -199,6 +200,28 @@ fn a_sequence_forged_by_a_member_mutes_nobody_beyond_the_key() {
     assert!(sim.now.since(heard) < seconds(6));
 }
 
+/// A pulse in `sender`'s name under the current group key, put on the link by `liar`: what a member can forge.
+fn forged_pulse(sim: &Sim, liar: usize, sender: NodeId, sequence: u64) -> Vec<u8> {
+    let under = sim.node(liar).under_current(sim.now).unwrap();
+    let key = FrameKey {
+        id: under.material.id.0,
+        pre_tag: under.material.pre_tag,
+        midstates: under.material.midstates,
+    };
+    let header = Header {
+        frame_type: FrameType::Ann,
+        class: Class::Multicast,
+        key_id: key.id,
+        sender: sender.0,
+        sequence,
+    };
+    let mut payload = header.emit().to_vec();
+    payload.resize(authenticated_len(1), 0);
+    let source = sim.nodes[liar].address;
+    payload.extend(key.trailer(&payload, &source, &GROUP).unwrap());
+    payload
+}
+
 #[test]
 fn a_pulse_forged_by_a_member_does_not_lead_probes_away_from_the_anchor() {
     let mut sim = Sim::settled(3, &[50, 40, 30]);
@@ -208,26 +231,36 @@ fn a_pulse_forged_by_a_member_does_not_lead_probes_away_from_the_anchor() {
         1 => (0, 2),
         _ => (0, 1),
     };
-    let under = sim.node(liar).under_current(sim.now).unwrap();
-    let key = FrameKey {
-        id: under.material.id.0,
-        pre_tag: under.material.pre_tag,
-        midstates: under.material.midstates,
-    };
-    let header = nexus0_common::wire::Header {
-        frame_type: FrameType::Ann,
-        class: nexus0_common::wire::Class::Multicast,
-        key_id: key.id,
-        sender: sim.id(anchor).0,
-        sequence: 1 << 36,
-    };
-    let lies_at = sim.nodes[liar].address;
-    let mut payload = header.emit().to_vec();
-    payload.resize(nexus0_common::wire::authenticated_len(1), 0);
-    let trailer = key.trailer(&payload, &lies_at, &GROUP).unwrap();
-    payload.extend(trailer);
-    let verdict = sim.inject(victim, lies_at, GROUP, &payload);
+    let payload = forged_pulse(&sim, liar, sim.id(anchor), 1 << 36);
+    let verdict = sim.inject(victim, sim.nodes[liar].address, GROUP, &payload);
     assert_eq!(verdict, Verdict::Accepted, "the forgery is a good one");
     let known = sim.node(victim).roster.get(sim.id(anchor)).unwrap().address;
     assert_eq!(known, Some(sim.nodes[anchor].address));
+}
+
+#[test]
+fn what_the_filter_should_have_refused_is_counted_as_a_disagreement() {
+    let mut sim = Sim::settled(4, &[50, 40, 30]);
+    let source = sim.nodes[2].address;
+    let mut payload = forged_pulse(&sim, 2, sim.id(2), 1 << 30);
+    let mut past_the_filter = |payload: &[u8]| {
+        let frame = Input::Frame {
+            source,
+            destination: GROUP,
+            payload,
+        };
+        sim.input(0, frame);
+        sim.node(0).counters.disagreements
+    };
+    assert_eq!(past_the_filter(&payload), 0, "a right frame is none");
+    assert_eq!(past_the_filter(&payload), 1, "a replay is");
+    let last = payload.len() - 1;
+    payload[last] ^= 1;
+    assert_eq!(past_the_filter(&payload), 2, "a wrong tag is");
+    payload[4] ^= 1;
+    assert_eq!(
+        past_the_filter(&payload),
+        2,
+        "a key that is not held is none"
+    );
 }
