@@ -59,4 +59,4 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+static LICENSE: [u8; 7] = *b"GPL v2\0";

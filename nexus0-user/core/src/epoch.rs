@@ -28,9 +28,10 @@ pub(crate) struct Rhythm {
 }
 
 impl Rhythm {
-    /// How much longer, and earlier, a key is honoured around its turns.
+    /// How much longer, and earlier, a key is honoured around its turns. Not below what a busy machine may
+    /// keep a process waiting, however short the pulse.
     pub(crate) fn grace(&self) -> Duration {
-        part(self.pulse, 2, 5).min(Duration::from_secs(2))
+        part(self.pulse, 2, 5).clamp(Duration::from_millis(250), Duration::from_secs(2))
     }
 
     /// `numerator / denominator` of a pulse.

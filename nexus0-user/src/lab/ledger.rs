@@ -165,7 +165,7 @@ impl Ledger {
             && Self::closed(lines, key)
     }
 
-    /// Whether a node has gone on to a later epoch by two pulses, longer than any grace, so that this
+    /// Whether a node has gone on to a later epoch by three pulses, longer than any grace, so that this
     /// one's count is final.
     fn closed(lines: &Lines, key: &str) -> bool {
         let Some(line) = lines.get(key) else {
@@ -173,7 +173,7 @@ impl Ledger {
         };
         lines
             .values()
-            .any(|other| other.number > line.number && other.sent >= 3)
+            .any(|other| other.number > line.number && other.sent >= 4)
     }
 
     /// Whether only one run of the node sent under the key; a killed run's count is lost.
