@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 /// Names a key: key id in hexadecimal.
 pub type KeyName = String;
 /// Names a node: node id in hexadecimal.
@@ -42,7 +44,7 @@ pub struct Life {
 }
 
 /// Frames of one sender that one receiver missed, or had too many of, in one epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// The epoch.
     pub number: u64,
@@ -111,7 +113,7 @@ impl Ledger {
                     };
                     let got = other.accepted.get(&sender.node).copied().unwrap_or(0);
                     let before = balance;
-                    self.compare(key, &sender.node, got, (sent, accepted), &mut balance);
+                    self.compare(key, got, (sender, sent), (receiver, accepted), &mut balance);
                     if (balance.lost, balance.forged) != (before.lost, before.forged) {
                         gaps.push(Gap {
                             number: line.number,
@@ -130,17 +132,17 @@ impl Ledger {
     fn compare(
         &self,
         key: &str,
-        sender: &str,
         got: u64,
-        (sent, accepted): (&Lines, &Lines),
+        (sender, sent): (&Life, &Lines),
+        (receiver, accepted): (&Life, &Lines),
         balance: &mut Balance,
     ) {
         let Some(line) = sent.get(key) else { return };
         // Whatever a receiver missed, it must not have more than was sent.
-        if Self::closed(sent, key) && self.sole_life(sender, key) {
+        if Self::closed(sent, key) && self.sole_life(&sender.node, key) {
             balance.forged += got.saturating_sub(line.sent);
         }
-        if self.lived_through(sent, key) && self.lived_through(accepted, key) {
+        if self.lived_through(sender, sent, key) && self.lived_through(receiver, accepted, key) {
             balance.compared += 1;
             balance.sent += line.sent;
             balance.lost += line.sent.saturating_sub(got);
@@ -148,8 +150,9 @@ impl Ledger {
     }
 
     /// Whether a node was a member from before the epoch's start until after its end, both ordinary
-    /// turns.
-    fn lived_through(&self, lines: &Lines, key: &str) -> bool {
+    /// turns. One that joined a mesh that stood is known to all a moment after it has joined, which may be
+    /// beyond a turn: it needs a whole epoch before.
+    fn lived_through(&self, life: &Life, lines: &Lines, key: &str) -> bool {
         let Some(number) = lines.get(key).map(|line| line.number) else {
             return false;
         };
@@ -161,6 +164,7 @@ impl Ledger {
         !self.lossy.contains(key)
             && self.chains.contains_key(key)
             && has(number.checked_sub(1))
+            && (life.restarts == 0 || has(number.checked_sub(2)))
             && has(number.checked_add(1))
             && Self::closed(lines, key)
     }
@@ -259,6 +263,31 @@ mod tests {
         accept(&mut ledger, 1, 3);
         accept(&mut ledger, 5, 3);
         assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn frames_missed_in_the_epoch_after_joining_are_not_lost_and_later_ones_are() {
+        let mut ledger = two();
+        let lines = ledger.lines.remove(&life("a")).unwrap();
+        let again = Life {
+            restarts: 1,
+            ..life("a")
+        };
+        ledger.lines.insert(again.clone(), lines);
+        let miss = |ledger: &mut Ledger, number: u64| {
+            let accepted = BTreeMap::from([("b".to_owned(), 19)]);
+            let sent = 20;
+            let line = Line {
+                number,
+                sent,
+                accepted,
+            };
+            ledger.tell(&again, &format!("k{number}"), line);
+        };
+        miss(&mut ledger, 2);
+        assert_eq!(ledger.balance().lost, 0);
+        miss(&mut ledger, 3);
+        assert_eq!(ledger.balance().lost, 1);
     }
 
     #[test]

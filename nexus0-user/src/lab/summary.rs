@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::lab::account::Frames;
 use crate::lab::flooder::Progress;
+use crate::lab::ledger::Gap;
 use crate::lab::options::Options;
 use crate::lab::running::Lab;
 
@@ -41,6 +42,8 @@ pub struct Summary {
     pub forged_accepted: u64,
     /// Frames between two members, both there for the whole epoch, that were never accepted.
     pub valid_lost: u64,
+    /// Where they were lost, or forged.
+    pub gaps: Vec<Gap>,
     /// Frames compared for `valid_lost`.
     pub valid_compared: u64,
     /// Frames that a filter passed and the node behind it refused: those at the door with a wrong grant,
@@ -136,6 +139,7 @@ impl Summary {
             frames: books.account().frames(),
             forged_accepted: balance.forged + strangers + lab.node_counter("disagreements"),
             valid_lost: balance.lost,
+            gaps: lab.seen.ledger.gaps(),
             valid_compared: balance.sent,
             refused_by_nodes: lab.node_counter("refused"),
             xdp_mode: lab.modes().into_iter().collect::<Vec<_>>().join("+"),
