@@ -153,14 +153,7 @@ fn number(value: &Value, path: &str) -> f64 {
 
 #[test]
 fn a_flooded_lab_stays_whole_and_accounts_for_every_frame() {
-    let arguments = ["--profile", "fast", "--duration", "40", "--joins", "3"];
-    let mut summary = run(&arguments);
-    // On a loaded machine a process may wait, between stamping a frame and sending it, for longer than the
-    // grace around a turn, and that frame is lost rightly. A defect loses one again.
-    if count(&summary, "/valid_lost") > 0 {
-        eprintln!("lost in the first run: {}", summary["gaps"]);
-        summary = run(&arguments);
-    }
+    let summary = run(&["--profile", "fast", "--duration", "40", "--joins", "3"]);
     assert_eq!(count(&summary, "/anchors"), 1);
     assert_eq!(summary["xdp_mode"], "native");
     for zero in [
@@ -169,12 +162,11 @@ fn a_flooded_lab_stays_whole_and_accounts_for_every_frame() {
         "/valid_lost",
         "/restless",
     ] {
-        assert_eq!(count(&summary, zero), 0, "{zero}");
+        assert_eq!(count(&summary, zero), 0, "{zero}: {}", summary["gaps"]);
     }
     assert!(number(&summary, "/epochs_turned") >= 1.0);
     assert!(number(&summary, "/valid_compared") > 0.0);
-    // Three pulses of silence are 600 ms; the rest is what a loaded machine may add.
-    assert!(number(&summary, "/failover_ms") < 2000.0);
+    assert!(number(&summary, "/failover_ms") < 1000.0);
     assert!(number(&summary, "/cold_start_ms") < 3000.0);
     assert!(number(&summary, "/frames/offered") > 1e6);
     let kinds = summary["flood"]["kinds"].as_array().unwrap();
