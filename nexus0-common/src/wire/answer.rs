@@ -1,10 +1,10 @@
 //! ANSWER: the current secret, sealed to up to seven joiners.
 //!
 //! ```text
-//! 0           32      40       48  49  50  54  58          62              70      72   76      210
-//! +-----------+-------+--------+---+---+---+---+-----------+---------------+-------+----+-------+-------------+
-//! | ephemeral | chain | number |flg| n | E | P | remaining | roster digest |members|rev | grant | n x 112 ... |
-//! +-----------+-------+--------+---+---+---+---+-----------+---------------+-------+----+-------+-------------+
+//! 0           32      40       48  49  50  54  58          62              70      72   76      210   211    212
+//! +-----------+-------+--------+---+---+---+---+-----------+---------------+-------+----+-------+-----+------+-------------+
+//! | ephemeral | chain | number |flg| n | E | P | remaining | roster digest |members|rev | grant | wire| next | n x 112 ... |
+//! +-----------+-------+--------+---+---+---+---+-----------+---------------+-------+----+-------+-----+------+-------------+
 //! ```
 
 use super::cursor::{Reader, Writer};
@@ -42,6 +42,10 @@ pub struct Answer<'a> {
     pub revocation: u32,
     /// The anchor's grant.
     pub grant: [u8; 134],
+    /// Wire version of the current epoch.
+    pub wire: u8,
+    /// Wire version of the next epoch, zero if none is inside.
+    pub next_wire: u8,
 }
 
 impl<'a> Answer<'a> {
@@ -60,6 +64,8 @@ impl<'a> Answer<'a> {
         let members = reader.u16()?;
         let revocation = reader.u32()?;
         let grant = reader.array()?;
+        let wire = reader.u8()?;
+        let next_wire = reader.u8()?;
         let entries = reader.list(count).filter(|_| count <= ANSWER_ENTRIES)?;
         Some(Self {
             ephemeral,
@@ -74,6 +80,8 @@ impl<'a> Answer<'a> {
             members,
             revocation,
             grant,
+            wire,
+            next_wire,
         })
     }
 }
@@ -95,6 +103,8 @@ impl Body for Answer<'_> {
             .put(&self.members.to_be_bytes())
             .put(&self.revocation.to_be_bytes())
             .put(&self.grant)
+            .put(&[self.wire])
+            .put(&[self.next_wire])
             .put(self.entries.as_flattened());
     }
 }
@@ -151,13 +161,15 @@ mod tests {
             members: 11,
             revocation: 12,
             grant: [13; 134],
+            wire: 14,
+            next_wire: 15,
         };
         let mut bytes = [0; 1119];
         let mut writer = Writer::new(&mut bytes);
         body.emit(&mut writer);
-        assert_eq!(writer.position(), Some(434));
+        assert_eq!(writer.position(), Some(436));
         assert_eq!(Answer::parse(&bytes), Some(body));
-        for short in [0, 1, 433] {
+        for short in [0, 1, 435] {
             assert_eq!(Answer::parse(&bytes[..short]), None, "{short}");
         }
     }

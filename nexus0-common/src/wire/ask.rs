@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! 0    1
-//! +----+-------------+
-//! |what|roster digest|
-//! +----+-------------+
+//! +----+------+
+//! |what| held |
+//! +----+------+
 //! ```
 
 use super::cursor::{Reader, Writer};
@@ -13,10 +13,10 @@ use super::{Body, FrameType};
 /// The fields in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// 1 roster, 2 next epoch.
+    /// 1 roster, 2 next epoch, 3 revocations.
     pub what: u8,
-    /// Digest of the roster held.
-    pub roster: [u8; 8],
+    /// What is held already: the roster's digest, or the revocation number in the last four bytes.
+    pub held: [u8; 8],
 }
 
 impl Ask {
@@ -25,7 +25,7 @@ impl Ask {
         let mut reader = Reader::new(bytes);
         Some(Self {
             what: reader.u8()?,
-            roster: reader.array()?,
+            held: reader.array()?,
         })
     }
 }
@@ -34,7 +34,7 @@ impl Body for Ask {
     const TYPE: FrameType = FrameType::Ask;
 
     fn emit(&self, writer: &mut Writer<'_>) {
-        writer.put(&[self.what]).put(&self.roster);
+        writer.put(&[self.what]).put(&self.held);
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     fn a_body_survives_the_round_trip() {
         let body = Ask {
             what: 1,
-            roster: [2; 8],
+            held: [2; 8],
         };
         let mut bytes = [0; 1119];
         let mut writer = Writer::new(&mut bytes);

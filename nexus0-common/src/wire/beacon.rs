@@ -1,10 +1,10 @@
 //! BEACON: an anchor shows itself to other chains.
 //!
 //! ```text
-//! 0       8        16         20
-//! +-------+--------+----------+-------+
-//! | chain | number |revocation| grant |
-//! +-------+--------+----------+-------+
+//! 0       8        16         20           24      158
+//! +-------+--------+----------+------------+-------+
+//! | chain | number |revocation| door nonce | grant |
+//! +-------+--------+----------+------------+-------+
 //! ```
 
 use super::cursor::{Reader, Writer};
@@ -19,6 +19,8 @@ pub struct Beacon {
     pub number: u64,
     /// Highest revocation number known.
     pub revocation: u32,
+    /// What requests to join are bound to just now.
+    pub door_nonce: [u8; 4],
     /// The anchor's grant.
     pub grant: [u8; 134],
 }
@@ -31,6 +33,7 @@ impl Beacon {
             chain: reader.array()?,
             number: reader.u64()?,
             revocation: reader.u32()?,
+            door_nonce: reader.array()?,
             grant: reader.array()?,
         })
     }
@@ -44,6 +47,7 @@ impl Body for Beacon {
             .put(&self.chain)
             .put(&self.number.to_be_bytes())
             .put(&self.revocation.to_be_bytes())
+            .put(&self.door_nonce)
             .put(&self.grant);
     }
 }
@@ -58,14 +62,15 @@ mod tests {
             chain: [1; 8],
             number: 2,
             revocation: 3,
-            grant: [4; 134],
+            door_nonce: [4; 4],
+            grant: [5; 134],
         };
         let mut bytes = [0; 1119];
         let mut writer = Writer::new(&mut bytes);
         body.emit(&mut writer);
-        assert_eq!(writer.position(), Some(154));
+        assert_eq!(writer.position(), Some(158));
         assert_eq!(Beacon::parse(&bytes), Some(body));
-        for short in [0, 1, 153] {
+        for short in [0, 1, 157] {
             assert_eq!(Beacon::parse(&bytes[..short]), None, "{short}");
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! 0     8       16      24     28           32 36 40 41 42     44            52  56          184   216
 //! +-----+-------+-------+------+------------+--+--+--+--+------+-------------+---+-----------+-----+--------+
-//! |chain|parent | number|key id|activates_in|E |P |fl|0 |member|roster digest|rev|16 node ids|salt | sealed |
+//! |chain|parent | number|key id|activates_in|E |P |fl|w |member|roster digest|rev|16 node ids|salt | sealed |
 //! +-----+-------+-------+------+------------+--+--+--+--+------+-------------+---+-----------+-----+--------+
 //! ```
 
@@ -27,8 +27,10 @@ pub struct Epoch {
     pub epoch: u32,
     /// Milliseconds between pulses.
     pub pulse: u32,
-    /// Bit 0: a promotion.
+    /// Bit 0: a promotion; bit 1: the keys before it end at once; bit 2: a preemption.
     pub flags: u8,
+    /// Wire version of the epoch.
+    pub wire: u8,
     /// Members in the roster.
     pub members: u16,
     /// Digest of the roster.
@@ -56,7 +58,8 @@ impl Epoch {
             epoch: reader.u32()?,
             pulse: reader.u32()?,
             flags: reader.u8()?,
-            members: reader.u8().and_then(|_spare| reader.u16())?,
+            wire: reader.u8()?,
+            members: reader.u16()?,
             roster: reader.array()?,
             revocation: reader.u32()?,
             succession: reader.array()?,
@@ -79,7 +82,7 @@ impl Body for Epoch {
             .put(&self.epoch.to_be_bytes())
             .put(&self.pulse.to_be_bytes())
             .put(&[self.flags])
-            .put(&[0])
+            .put(&[self.wire])
             .put(&self.members.to_be_bytes())
             .put(&self.roster)
             .put(&self.revocation.to_be_bytes())
@@ -104,6 +107,7 @@ mod tests {
             epoch: 6,
             pulse: 7,
             flags: 8,
+            wire: 15,
             members: 9,
             roster: [10; 8],
             revocation: 11,

@@ -10,10 +10,15 @@ mod door_reply;
 mod epoch;
 mod header;
 mod hold;
+mod introduce;
+mod merge;
 mod probe;
 mod probe_reply;
+mod proof;
 mod pulse;
+mod rekey;
 mod request;
+mod revoke;
 mod roster;
 mod still_here;
 
@@ -26,10 +31,15 @@ pub use door_reply::DoorReply;
 pub use epoch::Epoch;
 pub use header::Header;
 pub use hold::Hold;
+pub use introduce::{INTRODUCED, INTRODUCED_LEN, Introduce};
+pub use merge::Merge;
 pub use probe::Probe;
 pub use probe_reply::ProbeReply;
+pub use proof::{EXHIBIT_LEN, EXHIBITS, Exhibit, Proof};
 pub use pulse::{Anchor, Ann, Pulse};
+pub use rekey::{REKEY_ENTRIES, REKEY_ENTRY_LEN, Rekey, RekeyEntry};
 pub use request::Request;
+pub use revoke::{DoorRevoke, REVOKED, Revoke};
 pub use roster::{ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry};
 pub use still_here::StillHere;
 
@@ -147,12 +157,18 @@ frame_types! {
     ProbeReply = 8, "PROBE-REPLY", Some(Class::Unicast), Epoch, Some(2), true;
     Ask = 9, "ASK", Some(Class::Unicast), Epoch, Some(1), false;
     Data = 10, "DATA", None, Epoch, None, false;
+    Revoke = 11, "REVOKE", Some(Class::Multicast), Epoch, None, false;
+    Rekey = 12, "REKEY", Some(Class::Multicast), Epoch, None, true;
+    Merge = 13, "MERGE", Some(Class::Multicast), Epoch, Some(7), true;
+    Proof = 14, "PROOF", Some(Class::Multicast), Epoch, None, false;
+    Introduce = 15, "INTRODUCE", Some(Class::Unicast), Epoch, None, false;
     ReqEpoch = 16, "REQ_EPOCH", Some(Class::Multicast), Door, Some(7), true;
     Answer = 17, "ANSWER", Some(Class::Multicast), Door, None, true;
-    Beacon = 18, "BEACON", Some(Class::Multicast), Door, Some(5), true;
+    Beacon = 18, "BEACON", Some(Class::Multicast), Door, Some(4), true;
     Hold = 19, "HOLD", Some(Class::Unicast), Door, Some(4), true;
     DoorProbe = 20, "DOOR-PROBE", Some(Class::Unicast), Door, Some(4), true;
     DoorReply = 21, "DOOR-REPLY", Some(Class::Unicast), Door, Some(2), true;
+    DoorRevoke = 22, "DOOR-REVOKE", Some(Class::Multicast), Door, None, false;
 }
 
 /// What the judgement must know of a type, by its number: [`Traits`] as bits, zero where there is no type.

@@ -3,7 +3,7 @@
 //! ```text
 //! 0   1   2               10      14       18               26          30
 //! +---+---+---------------+-------+--------+----------------+-----------+---+
-//! |sta|flg| anchor        | uptime| profile| roster digest  |next key id| 0 |
+//! |sta|flg| anchor        | uptime| profile| roster digest  |next key id|rev|
 //! +---+---+---------------+-------+--------+----------------+-----------+---+
 //! ```
 
@@ -27,6 +27,8 @@ pub struct Pulse {
     pub roster: [u8; 8],
     /// Key id of the announced next epoch, zero for none.
     pub next_key: [u8; 4],
+    /// Low byte of the revocation number held; zero in wire version 1.
+    pub revocation: u8,
 }
 
 impl Pulse {
@@ -41,6 +43,7 @@ impl Pulse {
             profile: reader.array()?,
             roster: reader.array()?,
             next_key: reader.array()?,
+            revocation: reader.u8()?,
         })
     }
 }
@@ -55,7 +58,7 @@ impl Pulse {
             .put(&self.profile)
             .put(&self.roster)
             .put(&self.next_key)
-            .put(&[0]);
+            .put(&[self.revocation]);
     }
 }
 
@@ -97,13 +100,14 @@ mod tests {
             profile: [5; 4],
             roster: [6; 8],
             next_key: [7; 4],
+            revocation: 8,
         };
         let mut bytes = [0; 1119];
         let mut writer = Writer::new(&mut bytes);
         body.emit(&mut writer);
         assert_eq!(writer.position(), Some(31));
         assert_eq!(Pulse::parse(&bytes), Some(body));
-        for short in [0, 1, 29] {
+        for short in [0, 1, 30] {
             assert_eq!(Pulse::parse(&bytes[..short]), None, "{short}");
         }
     }

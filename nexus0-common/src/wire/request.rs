@@ -1,10 +1,10 @@
 //! REQ_EPOCH: let me in.
 //!
 //! ```text
-//! 0       16          48        80      214     215    216
-//! +-------+-----------+---------+-------+-------+------+-------+
-//! | nonce | ephemeral | X25519  | grant |attempt|lowest|highest|
-//! +-------+-----------+---------+-------+-------+------+-------+
+//! 0            4       20          52      186     187    188
+//! +------------+-------+-----------+-------+-------+------+-------+
+//! | door nonce | nonce | ephemeral | grant |attempt|lowest|highest|
+//! +------------+-------+-----------+-------+-------+------+-------+
 //! ```
 
 use super::cursor::{Reader, Writer};
@@ -13,12 +13,12 @@ use super::{Body, FrameType};
 /// The fields in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// The one in an anchor's last BEACON, zero if none was heard.
+    pub door_nonce: [u8; 4],
     /// Fresh per join, kept by retries.
     pub nonce: [u8; 16],
     /// X25519 public key, fresh per join, kept by retries.
     pub ephemeral: [u8; 32],
-    /// The member's X25519 public key.
-    pub agreement: [u8; 32],
     /// The member's grant.
     pub grant: [u8; 134],
     /// 0 for the first.
@@ -34,9 +34,9 @@ impl Request {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         Some(Self {
+            door_nonce: reader.array()?,
             nonce: reader.array()?,
             ephemeral: reader.array()?,
-            agreement: reader.array()?,
             grant: reader.array()?,
             attempt: reader.u8()?,
             lowest: reader.u8()?,
@@ -50,9 +50,9 @@ impl Body for Request {
 
     fn emit(&self, writer: &mut Writer<'_>) {
         writer
+            .put(&self.door_nonce)
             .put(&self.nonce)
             .put(&self.ephemeral)
-            .put(&self.agreement)
             .put(&self.grant)
             .put(&[self.attempt])
             .put(&[self.lowest])
@@ -67,9 +67,9 @@ mod tests {
     #[test]
     fn a_body_survives_the_round_trip() {
         let body = Request {
+            door_nonce: [3; 4],
             nonce: [1; 16],
             ephemeral: [2; 32],
-            agreement: [3; 32],
             grant: [4; 134],
             attempt: 5,
             lowest: 6,
@@ -78,9 +78,9 @@ mod tests {
         let mut bytes = [0; 1119];
         let mut writer = Writer::new(&mut bytes);
         body.emit(&mut writer);
-        assert_eq!(writer.position(), Some(217));
+        assert_eq!(writer.position(), Some(189));
         assert_eq!(Request::parse(&bytes), Some(body));
-        for short in [0, 1, 216] {
+        for short in [0, 1, 188] {
             assert_eq!(Request::parse(&bytes[..short]), None, "{short}");
         }
     }

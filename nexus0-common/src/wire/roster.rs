@@ -1,9 +1,9 @@
-//! ROSTER: some or all members, each with grant and agreement key.
+//! ROSTER: some or all members, each with its grant.
 //!
 //! ```text
 //! 0       8       16              24      26  27  28
 //! +-------+-------+---------------+-------+---+---+-------------+
-//! | chain | number| roster digest |members| n | 0 | n x 168 ... |
+//! | chain | number| roster digest |members| n | 0 | n x 137 ... |
 //! +-------+-------+---------------+-------+---+---+-------------+
 //! ```
 
@@ -11,9 +11,9 @@ use super::cursor::{Reader, Writer};
 use super::{Body, FrameType};
 
 /// Most entries in one frame.
-pub const ROSTER_ENTRIES: usize = 6;
+pub const ROSTER_ENTRIES: usize = 7;
 /// Bytes of an entry.
-pub const ROSTER_ENTRY_LEN: usize = 168;
+pub const ROSTER_ENTRY_LEN: usize = 137;
 
 /// The fields in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub struct Roster<'a> {
     pub roster: [u8; 8],
     /// Members in the whole roster.
     pub members: u16,
-    /// Up to six members.
-    pub entries: &'a [[u8; 168]],
+    /// Up to seven members.
+    pub entries: &'a [[u8; 137]],
 }
 
 impl<'a> Roster<'a> {
@@ -71,10 +71,10 @@ impl Body for Roster<'_> {
 pub struct RosterEntry {
     /// Index in the succession.
     pub position: u16,
+    /// The highest wire version it speaks.
+    pub highest: u8,
     /// Its grant.
     pub grant: [u8; 134],
-    /// Its X25519 public key.
-    pub agreement: [u8; 32],
 }
 
 impl RosterEntry {
@@ -83,8 +83,8 @@ impl RosterEntry {
         let mut reader = Reader::new(bytes);
         Some(Self {
             position: reader.u16()?,
+            highest: reader.u8()?,
             grant: reader.array()?,
-            agreement: reader.array()?,
         })
     }
 
@@ -93,8 +93,8 @@ impl RosterEntry {
         let mut bytes = [0; ROSTER_ENTRY_LEN];
         Writer::new(&mut bytes)
             .put(&self.position.to_be_bytes())
-            .put(&self.grant)
-            .put(&self.agreement);
+            .put(&[self.highest])
+            .put(&self.grant);
         bytes
     }
 }
@@ -115,9 +115,9 @@ mod tests {
         let mut bytes = [0; 1119];
         let mut writer = Writer::new(&mut bytes);
         body.emit(&mut writer);
-        assert_eq!(writer.position(), Some(364));
+        assert_eq!(writer.position(), Some(302));
         assert_eq!(Roster::parse(&bytes), Some(body));
-        for short in [0, 1, 363] {
+        for short in [0, 1, 301] {
             assert_eq!(Roster::parse(&bytes[..short]), None, "{short}");
         }
     }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use nexus0_common::wire::{
-    ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry, GROUP, Hold, Request,
+    ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry, GROUP, Hold, Request, VERSION,
 };
 use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -112,14 +112,14 @@ impl Node {
             .any(|other| other.node == frame.sender)
             || self.desk.queue.len() >= MAX_ROWS
             || self.desk.answered.len() >= MAX_ROWS
-            || !(body.lowest..=body.highest).contains(&nexus0_common::wire::VERSION)
+            || !(body.lowest..=body.highest).contains(&VERSION)
         {
             return None;
         }
         let grant = self.strangers_grant(&body.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
         self.counters.requests_verified += 1;
-        self.admit_applicant(now, grant, body.agreement)?;
+        self.admit_applicant(now, grant, body.highest)?;
         let (node, ephemeral) = (frame.sender, body.ephemeral);
         self.desk.queue.push(Applicant {
             node,
@@ -139,7 +139,7 @@ impl Node {
     }
 
     /// Makes a joiner known to the filter until it is heard.
-    fn admit_applicant(&mut self, now: Time, grant: Grant, agreement: [u8; 32]) -> Option<()> {
+    fn admit_applicant(&mut self, now: Time, grant: Grant, highest: u8) -> Option<()> {
         let id = grant.node_id();
         let until = now + self.rhythm.pulses(3, 1);
         let pending = self
@@ -154,8 +154,8 @@ impl Node {
         let same = self
             .roster
             .get(id)
-            .is_some_and(|member| member.grant == grant && member.agreement == Some(agreement));
-        self.learn(now, grant, Some(agreement));
+            .is_some_and(|member| member.grant == grant && member.highest == highest);
+        self.learn(now, grant, Some(highest));
         if known && !same {
             self.announce_newcomer(now, id);
         }
@@ -270,6 +270,8 @@ impl Node {
             members: self.roster.succession().len() as u16,
             revocation: 0,
             grant: *self.grant.bytes(),
+            wire: VERSION,
+            next_wire: if has_next { VERSION } else { 0 },
         };
         self.counters.answers_sent += entries.len() as u64;
         self.send_door(GROUP, &body)
@@ -322,7 +324,6 @@ impl Node {
     /// A joiner under this anchor was heard under the epoch's key: it is a member now.
     pub(crate) fn confirm_newcomer(&mut self, now: Time, id: NodeId) -> Option<()> {
         let member: &mut Member = self.roster.get_mut(id)?;
-        member.agreement?;
         member.pending_until = None;
         if self.roster.append(id) {
             self.announce_newcomer(now, id);

@@ -254,13 +254,12 @@ pub struct MeshRoot(Identity);
 impl MeshRoot {
     /// From its stored seed.
     pub fn from_seed(seed: &[u8; SEED_LEN]) -> Self {
-        Self(Identity::from_seeds(seed, &[0; SEED_LEN]))
+        Self(Identity::from_seed(seed))
     }
 
     /// The seed, to be stored.
     pub fn seed(&self) -> Zeroizing<[u8; SEED_LEN]> {
-        let [signing, _] = *self.0.seeds();
-        Zeroizing::new(signing)
+        self.0.seed()
     }
 
     /// The public half: the mesh's public identity.
@@ -339,7 +338,7 @@ mod tests {
     use super::*;
 
     fn request(name: &str, ego: u8) -> GrantRequest<'_> {
-        let public_key = Identity::from_seeds(&[1; 32], &[2; 32]).public_key();
+        let public_key = Identity::from_seed(&[1; 32]).public_key();
         GrantRequest {
             public_key,
             name,

@@ -104,7 +104,7 @@ impl Node {
     /// Asks, and sets the time to ask again.
     pub(crate) fn request(&mut self, now: Time) {
         let (lowest, highest) = (*self.config.wire.start(), *self.config.wire.end());
-        let (agreement, grant) = (self.identity.agreement_key(), *self.grant.bytes());
+        let grant = *self.grant.bytes();
         let Some(join) = self.join.as_mut().filter(|join| join.taken.is_none()) else {
             return;
         };
@@ -112,9 +112,9 @@ impl Node {
         join.attempt = attempt.saturating_add(1);
         let (nonce, ephemeral) = (join.nonce, join.ephemeral_key());
         let body = Request {
+            door_nonce: [0; 4],
             nonce,
             ephemeral,
-            agreement,
             grant,
             attempt,
             lowest,

@@ -32,16 +32,17 @@ pub(crate) struct Draft(BTreeMap<u16, NodeId>);
 
 impl Node {
     /// Takes a node into the roster and the filter.
-    pub(crate) fn learn(&mut self, now: Time, grant: Grant, agreement: Option<[u8; 32]>) {
+    pub(crate) fn learn(&mut self, now: Time, grant: Grant, highest: Option<u8>) {
         let (id, name) = (grant.node_id(), grant.name().to_owned());
         if let Some(member) = self.roster.get_mut(id) {
             if grant.serial() >= member.grant.serial() {
                 member.grant = grant;
             }
-            member.agreement = agreement.or(member.agreement);
+            member.highest = highest.unwrap_or(member.highest);
             return;
         }
-        if self.roster.insert(Member::new(grant, agreement, now)) {
+        let highest = highest.unwrap_or(nexus0_common::wire::VERSION);
+        if self.roster.insert(Member::new(grant, highest, now)) {
             self.op(MapOp::InstallPeer(id));
             self.event(Event::PeerAdded { id, name });
         }
@@ -137,9 +138,9 @@ impl Node {
         let anchor = self.lineage.as_ref()?.anchor;
         let address = self.roster.get(anchor)?.address?;
         let under = self.under_current(now)?;
-        let roster = self.roster.digest().unwrap_or_default().0;
+        let held = self.roster.digest().unwrap_or_default().0;
         self.counters.asks_sent += 1;
-        self.send(&under, address, &Ask { what, roster }).map(drop)
+        self.send(&under, address, &Ask { what, held }).map(drop)
     }
 
     /// The anchor repeats what a member misses, to all.
@@ -149,7 +150,7 @@ impl Node {
             return None;
         }
         match ask.what {
-            what::ROSTER if Some(RosterDigest(ask.roster)) != self.roster.digest() => {
+            what::ROSTER if Some(RosterDigest(ask.held)) != self.roster.digest() => {
                 let earliest = self.desk.last_pages.map_or(now, |at| now.max(at + REPEAT));
                 self.timers.set_once(Timer::Pages, earliest);
             }
@@ -236,7 +237,7 @@ impl Node {
         let claimed = crate::grant::peek_node_id(&entry.grant)?;
         let grant = self.strangers_grant(&entry.grant, claimed)?;
         if claimed != self.id {
-            self.learn(now, grant, Some(entry.agreement));
+            self.learn(now, grant, Some(entry.highest));
         }
         if self.draft.0.len() < nexus0_common::maps::MAX_PEERS {
             self.draft.0.insert(entry.position, claimed);

@@ -30,6 +30,7 @@ impl Node {
                 chain,
                 number,
                 revocation: 0,
+                door_nonce: [0; 4],
                 grant,
             },
         )

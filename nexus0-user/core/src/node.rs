@@ -237,11 +237,7 @@ impl Node {
         }
         let mesh = MeshId::of(&root);
         let mut roster = Roster::default();
-        roster.insert(Member::new(
-            grant.clone(),
-            Some(identity.agreement_key()),
-            now,
-        ));
+        roster.insert(Member::new(grant.clone(), *config.wire.end(), now));
         Ok(Self {
             mesh,
             root,
@@ -392,7 +388,14 @@ impl Node {
     /// An admitted frame changes what it may; `None` inside a handler means that it changed nothing.
     fn dispatch(&mut self, now: Time, frame: &Admitted<'_>) {
         let _ = match frame.header.frame_type {
-            FrameType::Ann | FrameType::Data => Some(()),
+            FrameType::Ann
+            | FrameType::Data
+            | FrameType::Revoke
+            | FrameType::Rekey
+            | FrameType::Merge
+            | FrameType::Proof
+            | FrameType::Introduce
+            | FrameType::DoorRevoke => Some(()),
             FrameType::Anchor => self.on_anchor(now, frame),
             FrameType::Epoch => self.on_epoch(now, frame),
             FrameType::Roster => self.on_roster(now, frame),

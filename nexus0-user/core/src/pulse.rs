@@ -64,6 +64,7 @@ impl Node {
             profile: self.grant.profile().0,
             roster: self.roster.digest().unwrap_or_default().0,
             next_key: next.0,
+            revocation: 0,
         })
     }
 

@@ -15,8 +15,8 @@ use crate::time::Time;
 pub(crate) struct Member {
     /// What the root says of it.
     pub(crate) grant: Grant,
-    /// Its X25519 public key, once known.
-    pub(crate) agreement: Option<[u8; 32]>,
+    /// The highest wire version it speaks.
+    pub(crate) highest: u8,
     /// When this node learned of it.
     pub(crate) known_since: Time,
     /// When its last frame was accepted.
@@ -29,10 +29,10 @@ pub(crate) struct Member {
 
 impl Member {
     /// A node nothing was heard of.
-    pub(crate) fn new(grant: Grant, agreement: Option<[u8; 32]>, now: Time) -> Self {
+    pub(crate) fn new(grant: Grant, highest: u8, now: Time) -> Self {
         Self {
             grant,
-            agreement,
+            highest,
             known_since: now,
             last_heard: None,
             address: None,
@@ -122,13 +122,12 @@ impl Roster {
         ))
     }
 
-    /// Digest of all members in order, once all are known with their keys.
+    /// Digest of all members in order, once all are known.
     pub(crate) fn digest(&self) -> Option<RosterDigest> {
         let mut bytes = b"nexus0 v1 roster".to_vec();
         for id in &self.succession {
             let member = self.members.get(id)?;
-            bytes.extend(sha256(&[member.grant.bytes()]));
-            bytes.extend(member.agreement?);
+            bytes.extend(sha256(&[&[member.highest], member.grant.bytes()]));
         }
         Some(RosterDigest(first(&sha256(&[&bytes]))))
     }
@@ -138,8 +137,8 @@ impl Roster {
         let member = self.members.get(&id)?;
         Some(RosterEntry {
             position: u16::try_from(self.seniority(id)).ok()?,
+            highest: member.highest,
             grant: *member.grant.bytes(),
-            agreement: member.agreement?,
         })
     }
 }

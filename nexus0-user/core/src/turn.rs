@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use nexus0_common::wire::cursor::Writer;
-use nexus0_common::wire::{Body, Epoch, GROUP};
+use nexus0_common::wire::{Body, Epoch, GROUP, VERSION};
 
 use crate::admission::Admitted;
 use crate::epoch::{EpochKey, Rhythm};
@@ -67,13 +67,13 @@ impl Node {
         self.schedule_epoch(now);
     }
 
-    /// Sets the times of the current epoch: announcements at 1/2, 2/3 and 5/6, and its end.
+    /// Sets the times of the current epoch: announcements at 1/2 and 3/4, and its end.
     fn schedule_epoch(&mut self, now: Time) -> Option<()> {
         let chain = self.lineage.as_ref()?.chain;
         let start = self.keys.current(chain, now)?.activation;
         let epoch = self.rhythm.epoch;
         self.timers.set(Timer::Turn, start + epoch);
-        let parts = [(1, 2), (2, 3), (5, 6)].map(|(over, under)| start + part(epoch, over, under));
+        let parts = [(1, 2), (3, 4)].map(|(over, under)| start + part(epoch, over, under));
         match parts.into_iter().find(|at| *at > now) {
             Some(at) if self.is_anchor() => self.timers.set(Timer::Announce, at),
             _ => self.timers.stop(Timer::Announce),
@@ -157,6 +157,7 @@ impl Node {
             epoch: wire_millis(self.rhythm.epoch),
             pulse: wire_millis(self.rhythm.pulse),
             flags,
+            wire: VERSION,
             members: self.roster.succession().len() as u16,
             roster: self.roster.digest().unwrap_or_default().0,
             revocation: 0,

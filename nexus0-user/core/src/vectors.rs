@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use nexus0_common::wire::cursor::Writer;
 use nexus0_common::wire::{
-    Anchor, Ann, Answer, AnswerEntry, Ask, Beacon, Body, Bye, Class, DoorProbe, DoorReply, Epoch,
-    GROUP, Hold, Probe, ProbeReply, Pulse, Request, Roster, RosterEntry, StillHere,
+    Anchor, Ann, Answer, AnswerEntry, Ask, Beacon, Body, Bye, Class, DoorProbe, DoorReply,
+    DoorRevoke, Epoch, Exhibit, GROUP, Hold, INTRODUCED_LEN, Introduce, Merge, Probe, ProbeReply,
+    Proof, Pulse, Rekey, RekeyEntry, Request, Revoke, Roster, RosterEntry, StillHere,
 };
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::grant::{Grant, GrantRequest, Kind, MeshRoot};
 use crate::id::{ChainId, RequestId, sha256};
-use crate::identity::Identity;
+use crate::identity::{Identity, agreement_key};
 use crate::join::{answer_context, request_id};
 use crate::roster::{Member, Roster as Members};
 use crate::seal::{EpochSeal, JoinBox, Welcome};
@@ -70,8 +71,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let root = MeshRoot::from_seed(&[0x01; 32]);
-        let anchor = Identity::from_seeds(&[0x11; 32], &[0x12; 32]);
-        let joiner = Identity::from_seeds(&[0x21; 32], &[0x22; 32]);
+        let anchor = Identity::from_seed(&[0x11; 32]);
+        let joiner = Identity::from_seed(&[0x21; 32]);
         let grant = |identity: &Identity, name, kind, ego, serial| {
             let public_key = identity.public_key();
             let request = GrantRequest {
@@ -108,11 +109,7 @@ impl World {
             (&self.anchor, &self.anchor_grant),
             (&self.joiner, &self.joiner_grant),
         ] {
-            roster.insert(Member::new(
-                grant.clone(),
-                Some(identity.agreement_key()),
-                Time(0),
-            ));
+            roster.insert(Member::new(grant.clone(), 1, Time(0)));
             roster.append(identity.node_id());
         }
         roster
@@ -135,14 +132,14 @@ impl World {
     }
 
     fn node(identity: &Identity, grant: &Grant) -> Object {
-        let [signing, agreement] = *identity.seeds();
         let mut object = Object::default();
         object
-            .hex("ed25519_seed", &signing)
+            .hex("ed25519_seed", &*identity.seed())
             .hex("ed25519_public", &identity.public_key());
-        object
-            .hex("x25519_seed", &agreement)
-            .hex("x25519_public", &identity.agreement_key());
+        object.hex(
+            "x25519_public",
+            &agreement_key(&identity.public_key()).unwrap(),
+        );
         object
             .hex("id_hash", &identity.id_hash().0)
             .hex("node_id", &identity.node_id().0);
@@ -157,9 +154,9 @@ impl World {
         let ephemeral = PublicKey::from(&secret).to_bytes();
         let nonce = [0x42; 16];
         let request = Request {
+            door_nonce: [0x43; 4],
             nonce,
             ephemeral,
-            agreement: self.joiner.agreement_key(),
             grant: *self.joiner_grant.bytes(),
             attempt: 0,
             lowest: 1,
@@ -239,9 +236,10 @@ impl World {
             epoch: 60_000,
             pulse: 5_000,
             flags: 0,
+            wire: 1,
             members: 2,
             roster: roster.digest().unwrap().0,
-            revocation: 0,
+            revocation: 3,
             succession,
             salt: [0x61; 32],
             sealed: [0; 48],
@@ -339,6 +337,7 @@ impl World {
             profile: self.anchor_grant.profile().0,
             roster: digest,
             next_key: [0x71; 4],
+            revocation: 3,
         };
         let follower = Pulse {
             status: 0,
@@ -346,7 +345,7 @@ impl World {
             ..pulse
         };
         let (grant, chain, nonce) = (*self.anchor_grant.bytes(), CHAIN.0, [0x72; 16]);
-        let entries: Vec<[u8; 168]> = roster
+        let entries: Vec<[u8; 137]> = roster
             .succession()
             .iter()
             .map(|id| roster.entry(*id).unwrap().bytes())
@@ -364,8 +363,10 @@ impl World {
             remaining: 30_000,
             roster: digest,
             members: 2,
-            revocation: 0,
+            revocation: 3,
             grant,
+            wire: 1,
+            next_wire: 1,
         };
         let (anchor_pulse, payload) = self.frame(&Anchor(pulse), anchor, current, GROUP);
         let still_here = StillHere {
@@ -410,7 +411,7 @@ impl World {
                 .frame(
                     &Ask {
                         what: 1,
-                        roster: digest,
+                        held: digest,
                     },
                     joiner,
                     current,
@@ -418,12 +419,14 @@ impl World {
                 )
                 .0,
         );
+        self.later_frames(&mut all);
         all.object("REQ_EPOCH", &self.frame(&request, joiner, door, GROUP).0);
         all.object("ANSWER", &self.frame(&answer, anchor, door, GROUP).0);
         let body = Beacon {
             chain,
             number: 7,
-            revocation: 0,
+            revocation: 3,
+            door_nonce: [0x43; 4],
             grant,
         };
         all.object("BEACON", &self.frame(&body, anchor, door, GROUP).0);
@@ -443,6 +446,78 @@ impl World {
         all
     }
 
+    fn later_frames(&self, all: &mut Object) {
+        let (anchor, joiner, door, current) =
+            (&self.anchor, &self.joiner, &self.door, &self.current);
+        let list = Revoke {
+            number: 3,
+            floor: 1,
+            revoked: &[[0x81; 8], [0x82; 8]],
+            signature: [0x83; 64],
+        };
+        all.object("REVOKE", &self.frame(&list, joiner, current, GROUP).0);
+        let body = DoorRevoke(list);
+        all.object("DOOR-REVOKE", &self.frame(&body, anchor, door, GROUP).0);
+        let epoch = self.epoch().1;
+        let entry = RekeyEntry {
+            member: joiner.node_id().0,
+            sealed: [0x84; 48],
+        };
+        let body = Rekey {
+            chain: epoch.chain,
+            parent: epoch.parent,
+            number: epoch.number,
+            key_id: epoch.key_id,
+            activates_in: epoch.activates_in,
+            epoch: epoch.epoch,
+            pulse: epoch.pulse,
+            flags: 0,
+            wire: 1,
+            members: epoch.members,
+            roster: epoch.roster,
+            revocation: epoch.revocation,
+            ephemeral: [0x85; 32],
+            page: 0,
+            pages: 1,
+            entries: &[entry.bytes()],
+        };
+        all.object("REKEY", &self.frame(&body, anchor, current, GROUP).0);
+        let body = Merge {
+            chain: [0xc2; 8],
+            number: 9,
+            remaining: 20_000,
+            epoch: 60_000,
+            pulse: 5_000,
+            flags: 1,
+            wire: 1,
+            next_wire: 1,
+            roster: [0x86; 8],
+            members: 2,
+            revocation: 3,
+            source: PEER,
+            grant: *self.joiner_grant.bytes(),
+            salt: [0x87; 32],
+            sealed: [0x88; 80],
+        };
+        all.object("MERGE", &self.frame(&body, anchor, current, GROUP).0);
+        let payload = self.frame(&epoch, anchor, current, GROUP).1;
+        let exhibit = Exhibit {
+            chain: CHAIN.0,
+            source: SOURCE,
+            frame: *payload.first_chunk().unwrap(),
+        };
+        let body = Proof {
+            exhibits: &[exhibit.bytes()],
+        };
+        all.object("PROOF", &self.frame(&body, joiner, current, GROUP).0);
+        let mut introduced = [1; INTRODUCED_LEN];
+        introduced[1..].copy_from_slice(self.joiner_grant.bytes());
+        let body = Introduce {
+            entries: &[introduced],
+        };
+        all.object("INTRODUCE", &self.frame(&body, joiner, current, SOURCE).0);
+    }
+
     fn json(&self) -> String {
         let mesh = self.root.mesh_id();
         let mut mesh_object = Object::default();
@@ -452,8 +527,8 @@ impl World {
             .hex("mesh_id", &mesh.0);
         let entry = RosterEntry {
             position: 0,
+            highest: 1,
             grant: *self.anchor_grant.bytes(),
-            agreement: self.anchor.agreement_key(),
         };
         let mut roster = Object::default();
         roster.hex("first_entry", &entry.bytes());

@@ -280,7 +280,7 @@ fn signer(mesh: MeshId) -> Signer {
             seed[31] = byte as u8;
             seed
         };
-        let identity = Identity::from_seeds(&seed(1), &seed(2));
+        let identity = Identity::from_seed(&seed(1));
         let root = MeshRoot::from_seed(&seed(3));
         let Ok(grant) = root.issue(&GrantRequest {
             public_key: identity.public_key(),
@@ -294,10 +294,9 @@ fn signer(mesh: MeshId) -> Signer {
         };
         let signed = frame.len() - 64;
         frame[8..16].copy_from_slice(&identity.node_id().0);
-        frame[24 + 48..24 + 80].copy_from_slice(&identity.agreement_key());
-        frame[24 + 80..24 + 214].copy_from_slice(grant.bytes());
-        frame[24 + 214..24 + 217].copy_from_slice(&[0, 1, 1]);
-        frame[24 + 217..signed].fill(0);
+        frame[24 + 52..24 + 186].copy_from_slice(grant.bytes());
+        frame[24 + 186..24 + 189].copy_from_slice(&[0, 1, 1]);
+        frame[24 + 189..signed].fill(0);
         let message = [
             b"nexus0 v1 frame".as_slice(),
             &mesh.0,

@@ -113,7 +113,7 @@ mod tests {
 
     fn issue(node: u8, ego: u8) -> GrantFile {
         let root = MeshRoot::from_seed(&[9; 32]);
-        let public_key = Identity::from_seeds(&[node; 32], &[2; 32]).public_key();
+        let public_key = Identity::from_seed(&[node; 32]).public_key();
         let kind = Kind::Agent;
         let request = GrantRequest {
             public_key,

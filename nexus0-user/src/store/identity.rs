@@ -1,4 +1,4 @@
-//! A node's own secret: `identity.key`, a line that says what it is, then the two seeds.
+//! A node's own secret: `identity.key`, a line that says what it is, then the seed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,20 +12,19 @@ use super::secret;
 /// Name of the identity in a node's state folder.
 pub const IDENTITY_FILE: &str = "identity.key";
 
-const TITLE: &str = "nexus0 identity 1";
+const TITLE: &str = "nexus0 identity 2";
 const REMEDY: &str = "run `nexus0 identity` to make a new one (it needs a new grant)";
 
 /// Reads the identity in a file.
 pub fn load_identity(path: &Path) -> Result<Identity, StoreError> {
     let text = read_secret(path, REMEDY)?;
-    let seeds: Zeroizing<[u8; 2 * SEED_LEN]> =
+    let seed: Zeroizing<[u8; SEED_LEN]> =
         secret::parse(&text, TITLE).map_err(|what| StoreError::Damaged {
             path: path.to_owned(),
             what,
             remedy: REMEDY.into(),
         })?;
-    let (signing, agreement) = seeds.split_at(SEED_LEN);
-    Ok(Identity::from_seeds(&array(signing), &array(agreement)))
+    Ok(Identity::from_seed(&seed))
 }
 
 /// Reads the identity in a state folder, making folder and identity on first use. Says whether it is new.
@@ -37,19 +36,13 @@ pub fn load_or_create_identity(folder: &Path) -> Result<(Identity, PathBuf, bool
         Err(other) => return Err(other),
     }
     make_folder(folder)?;
-    let seeds: Zeroizing<[u8; 2 * SEED_LEN]> = secret::random(&path)?;
-    match write(&path, &secret::emit(TITLE, &*seeds), SECRET, Replace::No) {
+    let seed: Zeroizing<[u8; SEED_LEN]> = secret::random(&path)?;
+    match write(&path, &secret::emit(TITLE, &*seed), SECRET, Replace::No) {
         Ok(()) => Ok((load_identity(&path)?, path, true)),
         // Somebody else was quicker; theirs is the identity.
         Err(StoreError::Exists { .. }) => Ok((load_identity(&path)?, path, false)),
         Err(other) => Err(other),
     }
-}
-
-fn array(bytes: &[u8]) -> Zeroizing<[u8; SEED_LEN]> {
-    let mut seed = Zeroizing::new([0; SEED_LEN]);
-    seed.copy_from_slice(bytes);
-    seed
 }
 
 #[cfg(test)]
@@ -67,7 +60,6 @@ mod tests {
         let (second, _, new) = load_or_create_identity(&state).unwrap();
         assert!(!new);
         assert_eq!(first.node_id(), second.node_id());
-        assert_eq!(first.agreement_key(), second.agreement_key());
         assert_eq!(path, state.join(IDENTITY_FILE));
     }
 

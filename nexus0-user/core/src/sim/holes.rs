@@ -55,11 +55,11 @@ fn current(sim: &Sim) -> Under {
     sim.node(0).under_current(sim.now).unwrap()
 }
 
-fn request(identity: &Identity, grant: [u8; GRANT_LEN], nonce: u8) -> Request {
+fn request(grant: [u8; GRANT_LEN], nonce: u8) -> Request {
     Request {
         nonce: [nonce; 16],
         ephemeral: [nonce.wrapping_add(9); 32],
-        agreement: identity.agreement_key(),
+        door_nonce: [0; 4],
         grant,
         attempt: 0,
         lowest: 1,
@@ -108,7 +108,7 @@ fn the_key_never_crosses_the_link_in_clear() {
 #[test]
 fn a_public_key_is_not_taken_from_the_message_it_signs() {
     let mut sim = Sim::settled(2, &[50, 40]);
-    let stranger = Identity::from_seeds(&[77; 32], &[78; 32]);
+    let stranger = Identity::from_seed(&[77; 32]);
     let source = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 99];
     // A grant that names the stranger's own key but nobody of this mesh signed.
     let other = MeshRoot::from_seed(&[66; 32]);
@@ -128,7 +128,7 @@ fn a_public_key_is_not_taken_from_the_message_it_signs() {
         source,
         sequence: 0,
     };
-    let frame = forger.frame(GROUP, &request(&stranger, *grant.unwrap().bytes(), 1));
+    let frame = forger.frame(GROUP, &request(*grant.unwrap().bytes(), 1));
     let (sent, peers) = (sim.sent.len(), sim.node(0).roster.iter().count());
     assert_eq!(
         sim.inject(0, source, GROUP, &frame),
@@ -140,7 +140,7 @@ fn a_public_key_is_not_taken_from_the_message_it_signs() {
     // Negative control: the same node with a grant of this mesh is answered.
     let index = sim.add(1);
     let (member, grant) = (
-        Identity::from_seeds(&seeds(index)[0], &seeds(index)[1]),
+        Identity::from_seed(&seed(index)),
         sim.nodes[index].grant.clone(),
     );
     let source = sim.nodes[index].address;
@@ -152,13 +152,13 @@ fn a_public_key_is_not_taken_from_the_message_it_signs() {
         source,
         sequence: 0,
     };
-    let frame = honest.frame(GROUP, &request(&member, *grant.bytes(), 2));
+    let frame = honest.frame(GROUP, &request(*grant.bytes(), 2));
     sim.inject(0, source, GROUP, &frame);
     assert_eq!(sim.sent.len(), sent + 1);
 }
 
-fn seeds(index: usize) -> [[u8; 32]; 2] {
-    [1, 2].map(|which| crate::id::sha256(&[&[which], &(index as u64).to_be_bytes()]))
+fn seed(index: usize) -> [u8; 32] {
+    crate::id::sha256(&[&[1], &(index as u64).to_be_bytes()])
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn the_tag_is_not_optional() {
     }
     assert_eq!(sim.node(0).view(sim.now).counters.refused, before + 4);
     // Negative control: with its tag, under a fresh sequence, it passes.
-    let member = Identity::from_seeds(&seeds(1)[0], &seeds(1)[1]);
+    let member = Identity::from_seed(&seed(1));
     let under = current(&sim);
     let mut honest = Forger {
         mesh: sim.root.mesh_id(),
@@ -216,6 +216,7 @@ fn pulse(sim: &Sim, follower: usize) -> Pulse {
         profile: [0; 4],
         roster: [0; 8],
         next_key: [0; 4],
+        revocation: 0,
     }
 }
 
@@ -247,7 +248,7 @@ fn an_old_epoch_is_not_accepted_again() {
         "{verdict:?}"
     );
     // Also when the anchor itself signs the old number again under the current key.
-    let anchor = Identity::from_seeds(&seeds(0)[0], &seeds(0)[1]);
+    let anchor = Identity::from_seed(&seed(0));
     let under = current(&sim);
     let key = sim.node(0).keys.find(under.material.id).unwrap().clone();
     let body = sim.nodes[0]
@@ -273,7 +274,7 @@ fn an_old_epoch_is_not_accepted_again() {
 fn an_unsigned_request_gets_nothing() {
     let mut sim = Sim::settled(6, &[50, 40]);
     let index = sim.add(10);
-    let thief = Identity::from_seeds(&[70; 32], &[71; 32]);
+    let thief = Identity::from_seed(&[70; 32]);
     let (grant, source) = (sim.nodes[index].grant.clone(), sim.nodes[index].address);
     // Somebody else's grant, not its signature: sender and grant agree, the signature does not.
     let under = door(&sim);
@@ -284,7 +285,7 @@ fn an_unsigned_request_gets_nothing() {
         source,
         sequence: 0,
     };
-    let mut frame = forger.frame(GROUP, &request(&thief, *grant.bytes(), 1));
+    let mut frame = forger.frame(GROUP, &request(*grant.bytes(), 1));
     retag(&mut frame, &door(&sim), grant.node_id(), source);
     let sent = sim.sent.len();
     let failures = sim.node(0).view(sim.now).counters.signature_failures;
@@ -339,7 +340,7 @@ fn a_flood_of_requests_from_one_node_does_not_starve_an_honest_joiner() {
         sim.nodes[attacker].grant.clone(),
         sim.nodes[attacker].address,
     );
-    let identity = Identity::from_seeds(&seeds(attacker)[0], &seeds(attacker)[1]);
+    let identity = Identity::from_seed(&seed(attacker));
     let under = door(&sim);
     let mut forger = Forger {
         mesh: sim.root.mesh_id(),
@@ -351,7 +352,7 @@ fn a_flood_of_requests_from_one_node_does_not_starve_an_honest_joiner() {
     let honest = sim.add(20);
     let flood = |sim: &mut Sim, forger: &mut Forger<'_>| {
         for nonce in 0..200_u8 {
-            let frame = forger.frame(GROUP, &request(&identity, *grant.bytes(), nonce));
+            let frame = forger.frame(GROUP, &request(*grant.bytes(), nonce));
             sim.inject(0, source, GROUP, &frame);
         }
     };
@@ -412,7 +413,7 @@ fn a_member_cannot_keep_a_dead_anchor_alive() {
     let mut sim = Sim::settled(10, &[50, 40, 30]);
     sim.kill(0);
     let (source, anchor) = (sim.nodes[0].address, sim.id(0));
-    let member = Identity::from_seeds(&seeds(2)[0], &seeds(2)[1]);
+    let member = Identity::from_seed(&seed(2));
     for step in 0..200_u64 {
         let Some(under) = sim.node(1).under_current(sim.now) else {
             break;
@@ -485,7 +486,7 @@ fn no_table_grows_with_what_strangers_send() {
         )
     };
     let before = sizes(&sim);
-    let stranger = Identity::from_seeds(&[70; 32], &[71; 32]);
+    let stranger = Identity::from_seed(&[70; 32]);
     for round in 0..3000_u64 {
         let mut source = sim.nodes[1].address;
         source[8..].copy_from_slice(&(0xdead_0000_0000 + round).to_be_bytes());
@@ -502,10 +503,7 @@ fn no_table_grows_with_what_strangers_send() {
             sequence: round,
         };
         let frame = if round % 2 == 0 {
-            forger.frame(
-                GROUP,
-                &request(&stranger, [round as u8; GRANT_LEN], round as u8),
-            )
+            forger.frame(GROUP, &request([round as u8; GRANT_LEN], round as u8))
         } else {
             forger.frame(GROUP, &Ann(pulse(&sim, 1)))
         };

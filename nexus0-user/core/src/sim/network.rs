@@ -44,7 +44,7 @@ pub(crate) struct SimNode {
     filter: Option<Filter<MemoryMaps>>,
     pub(crate) address: [u8; 16],
     pub(crate) grant: Grant,
-    seeds: [[u8; 32]; 2],
+    seed: [u8; 32],
     pub(crate) events: Vec<(Time, Event)>,
     /// Bytes sent to it by others.
     pub(crate) verdicts: BTreeMap<Verdict, u64>,
@@ -133,12 +133,11 @@ impl Sim {
     /// A node that is granted but not started.
     pub(crate) fn add(&mut self, ego: u8) -> usize {
         let index = self.nodes.len();
-        let seeds = [1, 2].map(|which| sha256(&[&[which], &(index as u64).to_be_bytes()]));
-        let [signing, agreement] = &seeds;
+        let seed = sha256(&[&[1], &(index as u64).to_be_bytes()]);
         let grant = self
             .root
             .issue(&GrantRequest {
-                public_key: Identity::from_seeds(signing, agreement).public_key(),
+                public_key: Identity::from_seed(&seed).public_key(),
                 name: &format!("node-{index}"),
                 zone: "lab",
                 kind: Kind::Agent,
@@ -154,7 +153,7 @@ impl Sim {
             filter: None,
             address,
             grant,
-            seeds,
+            seed,
             events: Vec::new(),
             verdicts: BTreeMap::new(),
         });
@@ -173,7 +172,7 @@ impl Sim {
             .take()
             .map_or_else(|| MemoryMaps::new(config), Filter::into_maps);
         this.filter = Some(Filter::adopt(maps, mesh, config, self.now).unwrap());
-        let identity = Identity::from_seeds(&this.seeds[0], &this.seeds[1]);
+        let identity = Identity::from_seed(&this.seed);
         let node = Node::new(
             self.config.clone(),
             identity,
