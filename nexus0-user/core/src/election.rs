@@ -16,10 +16,15 @@ pub(crate) struct Rank {
 impl Rank {
     /// Within a chain and its descendants: by the position in the succession.
     pub(crate) fn within(grant: &Grant, position: u32) -> Self {
+        Self::new(grant.ego(), position, grant.id_hash())
+    }
+
+    /// From its three parts.
+    pub(crate) fn new(ego: u8, seniority: u32, id_hash: IdHash) -> Self {
         Self {
-            ego: Reverse(grant.ego()),
-            seniority: position,
-            id_hash: Reverse(grant.id_hash()),
+            ego: Reverse(ego),
+            seniority,
+            id_hash: Reverse(id_hash),
         }
     }
 
@@ -46,11 +51,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn rank((ego, seniority, id): (u8, u32, u8)) -> Rank {
-        Rank {
-            ego: Reverse(ego),
-            seniority,
-            id_hash: Reverse(IdHash([id; 32])),
-        }
+        Rank::new(ego, seniority, IdHash([id; 32]))
     }
 
     #[test]

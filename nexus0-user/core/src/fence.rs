@@ -8,7 +8,7 @@ use crate::id::ChainId;
 const MAX_CHAINS: usize = 16;
 
 /// The fence.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Fence(VecDeque<(ChainId, u64)>);
 
 impl Fence {
@@ -18,6 +18,11 @@ impl Fence {
             .iter()
             .find(|(other, _)| *other == chain)
             .map_or(0, |(_, number)| *number)
+    }
+
+    /// Whether a number of a chain is older than one accepted before.
+    pub(crate) fn refuses(&self, chain: ChainId, number: u64) -> bool {
+        number < self.number(chain)
     }
 
     /// Raises a chain's number.

@@ -147,7 +147,7 @@ impl Node {
         self.check_signature(frame, grant.public_key())?;
         let welcome = self.open_box(frame, &answer, &entry)?;
         let rhythm = Rhythm::from_wire(answer.pulse, answer.epoch)?;
-        if answer.number < self.fence.number(ChainId(answer.chain)) {
+        if self.fence.refuses(ChainId(answer.chain), answer.number) {
             self.counters.fenced += 1;
             return None;
         }

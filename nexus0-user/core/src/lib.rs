@@ -40,6 +40,7 @@ mod merge;
 mod promotion;
 mod pulse;
 mod roster;
+mod rule;
 mod seal;
 mod send;
 mod show;

@@ -9,6 +9,7 @@ use crate::grant::Grant;
 use crate::id::ChainId;
 use crate::leave::bye;
 use crate::node::{Event, Node};
+use crate::rule::gives_way;
 use crate::time::Time;
 
 /// An anchor of another chain that this one asked whether it lives.
@@ -44,7 +45,7 @@ impl Node {
             return None;
         }
         let grant = self.strangers_grant(&beacon.grant, frame.sender)?;
-        if Rank::between(&grant) >= Rank::between(&self.grant) {
+        if !gives_way(&Rank::between(&self.grant), &Rank::between(&grant)) {
             return None;
         }
         self.check_signature(frame, grant.public_key())?;

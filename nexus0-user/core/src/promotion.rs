@@ -12,6 +12,7 @@ use crate::identity::verify_strict;
 use crate::leave::bye;
 use crate::lineage::Lineage;
 use crate::node::{Event, Node};
+use crate::rule::{Claim, Judgement, Standing, disproved, judge, promoted_number};
 use crate::send::{Under, signed_message};
 use crate::time::Time;
 use crate::timer::Timer;
@@ -41,11 +42,8 @@ impl Node {
             return;
         };
         let succession = self.roster.succession().to_vec();
-        let announced = self
-            .keys
-            .next(old.chain, now)
-            .map_or(old.number, |key| key.number);
-        let number = announced.saturating_add(1);
+        let announced = self.keys.next(old.chain, now).map(|key| key.number);
+        let number = promoted_number(old.number, announced);
         let (chain, material) = (ChainId(self.random()), self.fresh_material());
         self.counters.promotions += 1;
         self.event(Event::Promoted { chain, number });
@@ -125,33 +123,53 @@ impl Node {
         frame: &Admitted<'_>,
         body: &Epoch,
     ) -> Option<()> {
-        let parent = ChainId(body.parent);
-        let lineage = self.lineage.as_ref()?;
-        if frame.chain != Some(parent) || parent == ChainId::default() {
+        let claim = Claim {
+            chain: ChainId(body.chain),
+            parent: ChainId(body.parent),
+            number: body.number,
+            promoter: frame.sender,
+        };
+        if frame.chain != Some(claim.parent) {
             return None;
         }
-        if lineage.chain == ChainId(body.chain) {
-            return None;
-        }
-        if lineage.chain == parent && frame.sender != lineage.anchor {
-            if !self.is_anchor() && self.anchor_lost(now) {
-                return self.accept_promotion(now, frame, body);
+        match judge(
+            &self.standing(now)?,
+            &claim,
+            self.outranks_anchor(frame.sender),
+        ) {
+            Judgement::Follow => self.accept_promotion(now, frame, body),
+            Judgement::Prefer => self.accept_better(now, frame, body),
+            Judgement::Object => self.object(frame, claim.chain),
+            Judgement::Fenced => {
+                self.counters.fenced += 1;
+                None
             }
-            return self.object(frame, ChainId(body.chain));
+            Judgement::Ignore => None,
         }
-        let outranked = self.roster.rank(frame.sender)? < self.roster.rank(lineage.anchor)?;
-        if lineage.parent == Some(parent) && outranked {
-            return self.accept_better(now, frame, body);
-        }
-        None
+    }
+
+    fn standing(&self, now: Time) -> Option<Standing> {
+        let lineage = self.lineage.as_ref()?;
+        Some(Standing {
+            chain: lineage.chain,
+            parent: lineage.parent,
+            number: lineage.number,
+            parent_number: lineage.parent_number,
+            anchor: lineage.anchor,
+            reigns: self.is_anchor(),
+            lost: self.anchor_lost(now),
+        })
+    }
+
+    fn outranks_anchor(&self, id: NodeId) -> bool {
+        let anchor = self.lineage.as_ref().map(|lineage| lineage.anchor);
+        let anchor = anchor.and_then(|anchor| self.roster.rank(anchor));
+        let rank = self.roster.rank(id);
+        rank.zip(anchor).is_some_and(|(rank, anchor)| rank < anchor)
     }
 
     fn accept_promotion(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
         let old = self.lineage.clone()?;
-        if body.number <= old.number {
-            self.counters.fenced += 1;
-            return None;
-        }
         let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
         self.take_promotion(now, frame, body, &old, reason)
     }
@@ -159,10 +177,6 @@ impl Node {
     /// Of two promotions with one parent the better-ranked promoter's wins, also over one's own.
     fn accept_better(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
         let held = self.lineage.clone()?;
-        if body.number <= held.parent_number {
-            self.counters.fenced += 1;
-            return None;
-        }
         if self.is_anchor() {
             self.send_bye(now, bye::STEPPED_BACK);
         }
@@ -234,10 +248,10 @@ impl Node {
         let body = StillHere::parse(frame.body())?;
         let promotion = self.promotion.as_ref().filter(|_| self.is_anchor())?;
         let header = Header::parse(&body.pulse)?;
-        let known = promotion.old.last_pulse.map_or(0, |last| last.sequence);
+        let known = promotion.old.last_pulse.map(|last| last.sequence);
         if header.frame_type != FrameType::Anchor
             || NodeId(header.sender) != promotion.old.anchor
-            || header.sequence <= known
+            || !disproved(header.sequence, known)
         {
             return None;
         }

@@ -9,13 +9,12 @@ use crate::admission::Admitted;
 use crate::cold_start::state;
 use crate::event::Reason;
 use crate::node::{Event, Node};
+use crate::rule::Silence;
 use crate::time::Time;
 use crate::timer::Timer;
 
 /// Only the first so many still heard probe and promote themselves.
 const CANDIDATES: usize = 16;
-/// Own unanswered probes before a promotion.
-const PROBES: u32 = 7;
 /// Ranks beyond this wait no longer.
 const MAX_STAGGERS: usize = 8;
 /// Nonces of probes that may still be answered.
@@ -42,15 +41,21 @@ impl Suspicion {
 impl Node {
     /// Whether the anchor has missed a pulse or said that it is none.
     pub(crate) fn anchor_silent(&self, now: Time) -> bool {
-        self.lineage.as_ref().is_some_and(|lineage| {
-            lineage.gone.is_some() || now.since(lineage.last_life) >= self.rhythm.pulses(5, 4)
-        })
+        self.silence(now)
+            .is_some_and(|silence| silence.suspect(self.rhythm))
     }
 
     /// Whether the anchor has missed two pulses, jitter allowed for, or said that it is none.
     pub(crate) fn anchor_lost(&self, now: Time) -> bool {
-        self.lineage.as_ref().is_some_and(|lineage| {
-            lineage.gone.is_some() || now.since(lineage.last_life) >= self.rhythm.pulses(9, 4)
+        self.silence(now)
+            .is_some_and(|silence| silence.lost(self.rhythm))
+    }
+
+    fn silence(&self, now: Time) -> Option<Silence> {
+        let lineage = self.lineage.as_ref()?;
+        Some(Silence {
+            span: now.since(lineage.last_life),
+            gone: lineage.gone.is_some(),
         })
     }
 
@@ -92,7 +97,12 @@ impl Node {
         }
         let from = self.promotion_base(now, last_life, gone.map(|(at, _)| at));
         let promote_at = from + self.stagger(rank);
-        if now >= promote_at && (gone.is_some() || self.suspicion.unanswered >= PROBES) {
+        let silence = Silence {
+            span: now.since(last_life),
+            gone: gone.is_some(),
+        };
+        let ready = silence.over(self.rhythm) && silence.proved(self.suspicion.unanswered);
+        if now >= promote_at && ready {
             self.promote(now);
             return;
         }
