@@ -50,6 +50,7 @@ impl World {
     /// A member's pulse: 95 bytes of payload, 157 on the wire.
     pub(crate) fn pulse(&self, sequence: u64) -> Vec<u8> {
         let header = Header {
+            version: nexus0_common::wire::LOWEST_VERSION,
             frame_type: FrameType::Ann,
             class: Class::Multicast,
             key_id: self.key.id,

@@ -17,7 +17,8 @@ use crate::rate;
 use crate::reason::Verdict;
 use crate::replay::{self, Position};
 use crate::wire::{
-    Class, GROUP, MAGIC, MAX_BLOCKS, PRE_TAG_LEN, TRAILER_LEN, Traits, UNICAST_BIT, VERSION,
+    Class, GROUP, HIGHEST_VERSION, LOWEST_VERSION, MAGIC, MAX_BLOCKS, PRE_TAG_LEN, TRAILER_LEN,
+    Traits, UNICAST_BIT,
 };
 
 /// Attempts to commit against other processors.
@@ -176,7 +177,7 @@ fn shape<'a>(head: &'a [u8; HEAD], config: &Config) -> Result<Frame<'a>, Verdict
     if header[0] != MAGIC[0] || header[1] != MAGIC[1] {
         return Err(Verdict::Magic);
     }
-    if header[2] != VERSION {
+    if !(LOWEST_VERSION..=HIGHEST_VERSION).contains(&header[2]) {
         return Err(Verdict::Version);
     }
     let Some(traits) = Traits::from_number(kind & !UNICAST_BIT) else {

@@ -127,6 +127,7 @@ impl World {
     fn genuine(&mut self, node: usize, key: &FrameKey, frame_type: FrameType) -> Vec<u8> {
         self.sequence += 1;
         let header = Header {
+            version: nexus0_common::wire::LOWEST_VERSION,
             frame_type,
             class: Class::Multicast,
             key_id: key.id,

@@ -7,11 +7,13 @@
 //!  +------+--+--+--------+---------------+---------------+
 //! ```
 
-use super::{Class, FrameType, HEADER_LEN, MAGIC, UNICAST_BIT, VERSION};
+use super::{Class, FrameType, HEADER_LEN, HIGHEST_VERSION, LOWEST_VERSION, MAGIC, UNICAST_BIT};
 
 /// The header of a frame, PROTOCOL section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// The wire version of the key's epoch; at the door the lowest that the sender speaks.
+    pub version: u8,
     /// What the body is.
     pub frame_type: FrameType,
     /// Multicast or unicast.
@@ -29,7 +31,7 @@ impl Header {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; HEADER_LEN] = bytes.first_chunk()?;
         let [m0, m1, version, kind, k0, k1, k2, k3, rest @ ..] = *header;
-        if [m0, m1] != MAGIC || version != VERSION {
+        if [m0, m1] != MAGIC || !(LOWEST_VERSION..=HIGHEST_VERSION).contains(&version) {
             return None;
         }
         let class = if kind & UNICAST_BIT == 0 {
@@ -42,6 +44,7 @@ impl Header {
             return None;
         }
         Some(Self {
+            version,
             frame_type,
             class,
             key_id: [k0, k1, k2, k3],
@@ -63,7 +66,7 @@ impl Header {
         [
             m0,
             m1,
-            VERSION,
+            self.version,
             self.frame_type as u8 | bit,
             k0,
             k1,
@@ -98,6 +101,7 @@ mod tests {
         for &frame_type in FrameType::ALL {
             for class in [Class::Multicast, Class::Unicast] {
                 let header = Header {
+                    version: HIGHEST_VERSION,
                     frame_type,
                     class,
                     key_id: [1, 2, 3, 4],

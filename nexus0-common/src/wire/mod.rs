@@ -49,8 +49,10 @@ pub const PORT: u16 = 19541;
 pub const GROUP: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 /// First two bytes of every frame: "N0".
 pub const MAGIC: [u8; 2] = *b"N0";
-/// Wire version this code speaks.
-pub const VERSION: u8 = 1;
+/// Lowest wire version this code speaks.
+pub const LOWEST_VERSION: u8 = 1;
+/// Highest wire version this code speaks.
+pub const HIGHEST_VERSION: u8 = 2;
 /// Bytes before the body.
 pub const HEADER_LEN: usize = 24;
 /// Bytes of the pre-tag.

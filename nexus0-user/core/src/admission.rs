@@ -108,6 +108,7 @@ impl Node {
         let sender = NodeId(shape.header.sender);
         let to_us = destination == own;
         if sender == self.id
+            || !self.speaks(shape.header.version)
             || !link_local(&source)
             || shape.header.class != class_of(&destination)
             || (shape.header.class == Class::Unicast && !to_us)

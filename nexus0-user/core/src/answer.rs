@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use nexus0_common::wire::{
-    ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry, GROUP, Hold, Request, VERSION,
+    ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry, GROUP, Hold, Request,
 };
 use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -18,6 +18,7 @@ use crate::roster::Member;
 use crate::seal::{JoinBox, Welcome};
 use crate::time::{Time, wire_millis};
 use crate::timer::Timer;
+use crate::version::Older;
 
 /// Requests of this span share answers.
 const GATHER: Duration = Duration::from_millis(20);
@@ -71,6 +72,8 @@ pub(crate) struct Desk {
     last_batch: Option<Time>,
     /// Members whose roster entries are to be multicast.
     pub(crate) newcomers: Vec<NodeId>,
+    /// A joiner waits for an older wire version.
+    pub(crate) older: Option<Older>,
     /// When the whole roster was last multicast.
     pub(crate) last_pages: Option<Time>,
     /// When the next epoch was last multicast.
@@ -112,12 +115,14 @@ impl Node {
             .any(|other| other.node == frame.sender)
             || self.desk.queue.len() >= MAX_ROWS
             || self.desk.answered.len() >= MAX_ROWS
-            || !(body.lowest..=body.highest).contains(&VERSION)
         {
             return None;
         }
         let grant = self.strangers_grant(&body.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
+        if !self.understands(now, &body) {
+            return None;
+        }
         self.counters.requests_verified += 1;
         self.admit_applicant(now, grant, body.highest)?;
         let (node, ephemeral) = (frame.sender, body.ephemeral);
@@ -256,7 +261,12 @@ impl Node {
         entries: &[[u8; ANSWER_ENTRY_LEN]],
     ) -> Option<()> {
         let chain = self.lineage.as_ref()?.chain;
-        let end = self.keys.current(chain, now)?.activation + self.rhythm.epoch;
+        let current = self.keys.current(chain, now)?;
+        let (wire, end) = (
+            current.material.wire,
+            current.activation + self.rhythm.epoch,
+        );
+        let next = self.keys.next(chain, now).filter(|_| has_next);
         let body = Answer {
             ephemeral,
             chain: chain.0,
@@ -270,8 +280,8 @@ impl Node {
             members: self.roster.succession().len() as u16,
             revocation: 0,
             grant: *self.grant.bytes(),
-            wire: VERSION,
-            next_wire: if has_next { VERSION } else { 0 },
+            wire,
+            next_wire: next.map_or(0, |key| key.material.wire),
         };
         self.counters.answers_sent += entries.len() as u64;
         self.send_door(GROUP, &body)

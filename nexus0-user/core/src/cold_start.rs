@@ -148,7 +148,9 @@ impl Node {
             .map_or(Duration::ZERO, |join| now.since(join.started));
         self.end_join();
         self.leave_lineage(now, None);
-        let material = self.fresh_material();
+        // Who will join is not known yet.
+        let lowest = *self.config.wire.start();
+        let material = self.fresh_material(now).speaking(lowest);
         let chain = ChainId(self.random());
         self.install_key(EpochKey::new(material, chain, 1, now, self.rhythm));
         self.roster.set_succession(vec![self.id]);
@@ -160,14 +162,15 @@ impl Node {
     }
 
     /// A secret whose key id is usable.
-    pub(crate) fn fresh_material(&mut self) -> Material {
+    pub(crate) fn fresh_material(&mut self, now: Time) -> Material {
+        let wire = self.common_version(now);
         loop {
             let material = Material::derive(self.mesh, zeroize::Zeroizing::new(self.random()));
             let taken = material.id.0 == [0; 4]
                 || material.id == self.door.id
                 || self.keys.find(material.id).is_some();
             if !taken {
-                return material;
+                return material.speaking(wire);
             }
         }
     }

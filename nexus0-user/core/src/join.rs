@@ -147,6 +147,13 @@ impl Node {
         self.check_signature(frame, grant.public_key())?;
         let welcome = self.open_box(frame, &answer, &entry)?;
         let rhythm = Rhythm::from_wire(answer.pulse, answer.epoch)?;
+        let next_wire = welcome
+            .next
+            .as_ref()
+            .map_or(answer.wire, |_| answer.next_wire);
+        if !self.speaks(answer.wire) || !self.speaks(next_wire) {
+            return None;
+        }
         if self.fence.refuses(ChainId(answer.chain), answer.number) {
             self.counters.fenced += 1;
             return None;
@@ -204,7 +211,7 @@ impl Node {
         let remaining = Duration::from_millis(answer.remaining.into()).min(rhythm.epoch);
         let end = now + remaining;
         self.leave_lineage(now, Some(chain));
-        let current = Material::derive(self.mesh, welcome.current);
+        let current = Material::derive(self.mesh, welcome.current).speaking(answer.wire);
         self.install_key(EpochKey::new(
             current,
             chain,
@@ -214,7 +221,7 @@ impl Node {
         ));
         if let Some(next) = welcome.next {
             self.take_next(
-                Material::derive(self.mesh, next),
+                Material::derive(self.mesh, next).speaking(answer.next_wire),
                 number.saturating_add(1),
                 end,
                 chain,

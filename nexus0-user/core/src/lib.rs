@@ -47,6 +47,7 @@ mod show;
 mod suspicion;
 mod timer;
 mod turn;
+mod version;
 
 #[cfg(test)]
 mod sim;

@@ -3,7 +3,9 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use nexus0_common::wire::{Ask, GROUP, ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry};
+use nexus0_common::wire::{
+    Ask, GROUP, LOWEST_VERSION, ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry,
+};
 
 use crate::admission::Admitted;
 use crate::filter::MapOp;
@@ -41,7 +43,7 @@ impl Node {
             member.highest = highest.unwrap_or(member.highest);
             return;
         }
-        let highest = highest.unwrap_or(nexus0_common::wire::VERSION);
+        let highest = highest.unwrap_or(LOWEST_VERSION);
         if self.roster.insert(Member::new(grant, highest, now)) {
             self.op(MapOp::InstallPeer(id));
             self.event(Event::PeerAdded { id, name });

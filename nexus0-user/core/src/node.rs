@@ -14,7 +14,7 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use nexus0_common::wire::{FrameType, Header, Slot};
+use nexus0_common::wire::{FrameType, HIGHEST_VERSION, Header, LOWEST_VERSION, Slot};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::Serialize;
@@ -61,11 +61,10 @@ pub struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        let version = nexus0_common::wire::VERSION;
         Self {
             pulse: Duration::from_secs(5),
             epoch: Duration::from_secs(60),
-            wire: version..=version,
+            wire: LOWEST_VERSION..=HIGHEST_VERSION,
         }
     }
 }
@@ -83,8 +82,8 @@ impl NodeConfig {
                 least,
             });
         }
-        if !self.wire.contains(&nexus0_common::wire::VERSION) {
-            let (lowest, highest) = (*self.wire.start(), *self.wire.end());
+        let (lowest, highest) = (*self.wire.start(), *self.wire.end());
+        if self.wire.is_empty() || lowest < LOWEST_VERSION || highest > HIGHEST_VERSION {
             return Err(ConfigError::Wire { lowest, highest });
         }
         Ok(())
@@ -107,8 +106,7 @@ pub enum ConfigError {
     },
     /// A wire version this code does not speak.
     #[error(
-        "wire versions {lowest} to {highest} do not include {}",
-        nexus0_common::wire::VERSION
+        "wire versions {lowest} to {highest} are asked for, allowed are {LOWEST_VERSION} to {HIGHEST_VERSION}"
     )]
     Wire {
         /// What was given.
@@ -236,6 +234,7 @@ impl Node {
             return Err(ConfigError::Foreign { granted, node: id });
         }
         let mesh = MeshId::of(&root);
+        let door = Material::door(mesh).speaking(*config.wire.start());
         let mut roster = Roster::default();
         roster.insert(Member::new(grant.clone(), *config.wire.end(), now));
         Ok(Self {
@@ -254,7 +253,7 @@ impl Node {
             left: false,
             address: None,
             address_lost: None,
-            door: Material::door(mesh),
+            door,
             keys: KeyRing::default(),
             roster,
             draft: Draft::default(),

@@ -44,7 +44,7 @@ impl Node {
         let succession = self.roster.succession().to_vec();
         let announced = self.keys.next(old.chain, now).map(|key| key.number);
         let number = promoted_number(old.number, announced);
-        let (chain, material) = (ChainId(self.random()), self.fresh_material());
+        let (chain, material) = (ChainId(self.random()), self.fresh_material(now));
         self.counters.promotions += 1;
         self.event(Event::Promoted { chain, number });
         let lineage = descendant(&old, chain, self.id, number, now);

@@ -4,6 +4,7 @@ use core::fmt;
 
 use hkdf::Hkdf;
 use nexus0_common::auth::Midstates;
+use nexus0_common::wire::LOWEST_VERSION;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -15,6 +16,8 @@ pub(crate) type Secret = Zeroizing<[u8; 32]>;
 /// Everything derived from one secret. Never printed.
 #[derive(Clone)]
 pub(crate) struct Material {
+    /// Wire version of the frames under it.
+    pub(crate) wire: u8,
     /// Names the key on the wire.
     pub(crate) id: KeyId,
     /// HMAC key as SHA-256 states.
@@ -33,12 +36,18 @@ impl Material {
         let mac = Zeroizing::new(expand(&mesh.0, &*secret, &[b"nexus0 v1 mac"]));
         let [k0, k1] = halves(expand(&mesh.0, &*secret, &[b"nexus0 v1 pre-tag"]));
         Self {
+            wire: LOWEST_VERSION,
             id: KeyId(expand(&mesh.0, &*secret, &[b"nexus0 v1 key id"])),
             midstates: Midstates::new(&mac),
             pre_tag: [u64::from_le_bytes(k0), u64::from_le_bytes(k1)],
             seal: Zeroizing::new(expand(&mesh.0, &*secret, &[b"nexus0 v1 seal"])),
             secret,
         }
+    }
+
+    /// The same for frames of another wire version than the lowest.
+    pub(crate) fn speaking(self, wire: u8) -> Self {
+        Self { wire, ..self }
     }
 
     /// The door's: everyone who knows the mesh's public identity can derive it.

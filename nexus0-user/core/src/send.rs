@@ -34,6 +34,7 @@ impl Envelope<'_> {
     /// The frame's bytes; `None` if the body does not fit.
     pub(crate) fn frame<B: Body>(&self, body: &B) -> Option<Vec<u8>> {
         let header = Header {
+            version: self.under.material.wire,
             frame_type: B::TYPE,
             class: class_of(&self.destination),
             key_id: self.under.material.id.0,

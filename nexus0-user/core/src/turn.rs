@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use nexus0_common::wire::cursor::Writer;
-use nexus0_common::wire::{Body, Epoch, GROUP, VERSION};
+use nexus0_common::wire::{Body, Epoch, GROUP};
 
 use crate::admission::Admitted;
 use crate::epoch::{EpochKey, Rhythm};
@@ -102,7 +102,7 @@ impl Node {
             current.number.checked_add(1)?,
             current.activation + self.rhythm.epoch,
         );
-        let material = self.fresh_material();
+        let material = self.fresh_material(now);
         self.take_next(material, number, end, chain);
         Some(())
     }
@@ -157,7 +157,7 @@ impl Node {
             epoch: wire_millis(self.rhythm.epoch),
             pulse: wire_millis(self.rhythm.pulse),
             flags,
-            wire: VERSION,
+            wire: key.material.wire,
             members: self.roster.succession().len() as u16,
             roster: self.roster.digest().unwrap_or_default().0,
             revocation: 0,
@@ -194,7 +194,8 @@ impl Node {
         let usable = material.id == KeyId(body.key_id)
             && material.id != self.door.id
             && material.id != KeyId::default();
-        usable.then_some(material)
+        let spoken = self.speaks(body.wire);
+        (usable && spoken).then(|| material.speaking(body.wire))
     }
 
     /// Someone says which epoch comes next.

@@ -214,6 +214,7 @@ mod tests {
 
     fn frame(key: u8, frame_type: FrameType) -> Vec<u8> {
         let header = Header {
+            version: nexus0_common::wire::LOWEST_VERSION,
             frame_type,
             class: Class::Multicast,
             key_id: [key; 4],

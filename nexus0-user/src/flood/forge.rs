@@ -105,7 +105,7 @@ impl Forge {
             Kind::Vlan => Some(self.wrong(|e| e.vlan = Some((index % 4095) as u16))?),
             Kind::Class => Some(self.spoilt(3, |byte| byte | UNICAST_BIT)?),
             Kind::Magic => Some(self.spoilt(index % 2, |byte| !byte)?),
-            Kind::Version => Some(self.spoilt(2, |_| 2 + (index % 254) as u8)?),
+            Kind::Version => Some(self.spoilt(2, |_| 3 + (index % 253) as u8)?),
             Kind::Type => Some(self.spoilt(3, |_| [0, 7, 11, 15, 22, 127][index % 6])?),
             Kind::Length => Some(self.padded(1 + index % 63)?),
             Kind::UnknownKey => Some(self.wrong(|_| ())?),
@@ -256,6 +256,7 @@ fn datagram(
 ) -> Result<Vec<u8>> {
     let sequence = u64::from_be_bytes(random()?) % SEQUENCE_END;
     let header = Header {
+        version: nexus0_common::wire::LOWEST_VERSION,
         frame_type,
         class: Class::Multicast,
         key_id,

@@ -111,8 +111,8 @@ pub(crate) fn shape() -> Vec<Row> {
             Verdict::Magic,
         ),
         row(
-            "version 2",
-            spoilt(1, |f| f[PAYLOAD + 2] = 2),
+            "version 3",
+            spoilt(1, |f| f[PAYLOAD + 2] = 3),
             Verdict::Version,
         ),
         row("type 0", spoilt(1, |f| f[PAYLOAD + 3] = 0), Verdict::Type),

@@ -186,6 +186,7 @@ impl Draft {
     /// The UDP payload.
     pub(crate) fn payload(&self) -> Vec<u8> {
         let header = Header {
+            version: nexus0_common::wire::LOWEST_VERSION,
             frame_type: self.frame_type,
             class: self.class,
             key_id: self.key.id,

@@ -53,6 +53,7 @@ fn tagged(
     let mut frame = vec![0; kind.authenticated_len().unwrap_or(authenticated_len(any))];
     rng.fill_bytes(&mut frame);
     let header = Header {
+        version: nexus0_common::wire::LOWEST_VERSION,
         frame_type: kind,
         class,
         key_id: key.id.0,

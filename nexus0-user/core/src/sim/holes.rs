@@ -301,6 +301,7 @@ fn an_unsigned_request_gets_nothing() {
 /// Puts another sender into a frame and tags it again.
 fn retag(frame: &mut Vec<u8>, under: &Under, sender: NodeId, source: [u8; 16]) {
     let header = Header {
+        version: nexus0_common::wire::LOWEST_VERSION,
         sender: sender.0,
         ..Header::parse(frame).unwrap()
     };

@@ -178,6 +178,7 @@ fn a_sequence_forged_by_a_member_mutes_nobody_beyond_the_key() {
     let id = under.material.id;
     // What a member can do that forges the group's tag: the highest sequence in another one's name.
     let header = Header {
+        version: nexus0_common::wire::LOWEST_VERSION,
         frame_type: FrameType::Ann,
         class: Class::Multicast,
         key_id: id.0,
@@ -209,6 +210,7 @@ fn forged_pulse(sim: &Sim, liar: usize, sender: NodeId, sequence: u64) -> Vec<u8
         midstates: under.material.midstates,
     };
     let header = Header {
+        version: nexus0_common::wire::LOWEST_VERSION,
         frame_type: FrameType::Ann,
         class: Class::Multicast,
         key_id: key.id,

@@ -8,5 +8,6 @@ mod hostile;
 mod joining;
 mod network;
 mod turns;
+mod versions;
 
 pub(crate) use network::{Link, Sim, seconds};

@@ -1,0 +1,109 @@
+//! Nodes of two wire versions in one mesh.
+
+use core::ops::RangeInclusive;
+
+use nexus0_common::wire::{HIGHEST_VERSION, LOWEST_VERSION};
+
+use super::{Sim, seconds};
+
+const OLD: RangeInclusive<u8> = LOWEST_VERSION..=LOWEST_VERSION;
+const BOTH: RangeInclusive<u8> = LOWEST_VERSION..=HIGHEST_VERSION;
+
+/// Nodes that speak these versions, settled.
+fn mesh(seed: u64, wires: &[RangeInclusive<u8>]) -> Sim {
+    let mut sim = Sim::new(seed);
+    for wire in wires {
+        sim.add(50);
+        start(&mut sim, wire.clone());
+    }
+    sim.run(seconds(7));
+    sim.assert_one_anchor();
+    sim
+}
+
+/// Starts the node added last.
+fn start(sim: &mut Sim, wire: RangeInclusive<u8>) {
+    sim.config.wire = wire;
+    sim.start(sim.nodes.len() - 1);
+}
+
+/// Versions seen in frames under epoch keys since a moment.
+fn spoken(sim: &Sim, since: crate::time::Time) -> Vec<u8> {
+    let member = |sent: &&super::network::Sent| {
+        sent.at >= since && sent.frame_type().slot() == nexus0_common::wire::Slot::Epoch
+    };
+    let mut versions: Vec<u8> = sim
+        .sent
+        .iter()
+        .filter(member)
+        .map(|sent| sent.payload[2])
+        .collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions
+}
+
+fn nobody_refused_anything(sim: &Sim) {
+    for (index, node) in sim.running() {
+        assert_eq!(node.view(sim.now).counters.refused, 0, "node {index}");
+    }
+}
+
+#[test]
+fn a_mesh_speaks_the_lowest_of_its_members_highest_versions() {
+    let mut sim = mesh(1, &[BOTH, BOTH, OLD]);
+    sim.run(seconds(65));
+    let since = sim.now;
+    sim.run(seconds(130));
+    assert_eq!(spoken(&sim, since), [LOWEST_VERSION]);
+    nobody_refused_anything(&sim);
+    sim.assert_one_anchor();
+}
+
+#[test]
+fn a_mesh_without_old_members_speaks_the_highest_version_from_its_next_turn_on() {
+    let mut sim = mesh(2, &[BOTH, BOTH, BOTH]);
+    sim.run(seconds(65));
+    let since = sim.now;
+    sim.run(seconds(60));
+    assert_eq!(spoken(&sim, since), [HIGHEST_VERSION]);
+    nobody_refused_anything(&sim);
+}
+
+#[test]
+fn when_the_last_old_member_has_left_the_mesh_moves_up() {
+    let mut sim = mesh(3, &[BOTH, BOTH, OLD]);
+    sim.input(2, crate::node::Input::Leave);
+    sim.kill(2);
+    sim.run(seconds(70));
+    let since = sim.now;
+    sim.run(seconds(60));
+    assert_eq!(spoken(&sim, since), [HIGHEST_VERSION]);
+    sim.assert_one_anchor();
+}
+
+#[test]
+fn a_promoted_anchor_keeps_to_what_all_members_speak() {
+    let mut sim = mesh(4, &[BOTH, BOTH, OLD, BOTH]);
+    let anchor = sim.anchors()[0];
+    sim.kill(anchor);
+    sim.run(seconds(30));
+    let since = sim.now;
+    sim.run(seconds(130));
+    assert_eq!(spoken(&sim, since), [LOWEST_VERSION]);
+    nobody_refused_anything(&sim);
+    sim.assert_one_anchor();
+}
+
+#[test]
+fn a_node_that_shares_no_version_stays_outside_and_harms_nobody() {
+    let mut sim = mesh(6, &[OLD, OLD, OLD]);
+    sim.add(99);
+    start(&mut sim, HIGHEST_VERSION..=HIGHEST_VERSION);
+    sim.run(seconds(10));
+    let anchors: Vec<_> = (0..3)
+        .map(|index| sim.node(index).view(sim.now).anchor)
+        .collect();
+    assert!(anchors.iter().all(|anchor| *anchor == anchors[0]));
+    assert_eq!(sim.node(0).view(sim.now).peers.len(), 2);
+}
