@@ -1,24 +1,22 @@
-//! A million frames through the kernel's program and the host's `classify`, interleaved with changes of
-//! the maps. `NX0_DIFFERENTIAL_FRAMES` and `NX0_DIFFERENTIAL_SEED` choose another run.
+//! A million frames before three judges, interleaved with changes of what they hold: the program in the kernel, the
+//! host's `classify`, and the oracle written from PROTOCOL alone.
+//!
+//! `NX0_DIFFERENTIAL_FRAMES` and `NX0_DIFFERENTIAL_SEED` choose another run; each further million is a fresh
+//! start from the next seed, so that whatever is found is found again within a million frames.
 
 use std::collections::BTreeMap;
 use std::env;
 
-use nexus0_common::maps::{Rate, flags};
 use nexus0_common::reason::Verdict;
-use rand_chacha::ChaCha8Rng;
-use rand_core::SeedableRng;
 
+use crate::judges::Verdicts;
 use crate::mutate::Mutator;
-use nexus0_core::filter::Maps;
+use crate::oracle::Deviation;
+use crate::story::Story;
 
-use crate::world::{Keys, MEMBERS, World, boot_time, both, key};
+const MILLION: u64 = 1_000_000;
 
-/// No clock decides: buckets never fill, keys are valid for an hour.
-const FREE: Rate = Rate {
-    interval: 0,
-    burst: 1 << 60,
-};
+type Met = BTreeMap<Verdict, u64>;
 
 fn setting(name: &str, default: u64) -> u64 {
     match env::var(name) {
@@ -29,98 +27,118 @@ fn setting(name: &str, default: u64) -> u64 {
     }
 }
 
-/// Compares `frames` frames; the first disagreement is an error that names seed and frame.
-fn compare(
+/// One run of the comparison.
+#[derive(Clone, Copy)]
+struct Run {
     seed: u64,
     frames: u64,
-    sabotage: impl Fn(u64, Verdict) -> Verdict,
-) -> Result<BTreeMap<Verdict, u64>, String> {
-    let mut world = World::new(FREE);
-    let mut mutator = Mutator::new(ChaCha8Rng::seed_from_u64(seed));
-    let mut met = BTreeMap::new();
-    for number in 0..frames {
-        if mutator.below(500) == 0 {
-            change(&mut world, &mut mutator);
-        }
-        let keys = Keys::new();
-        let frame = mutator.frame(&keys);
-        let host = sabotage(number, world.host(&frame));
-        let kernel = world.kernel(&frame);
-        if host != kernel {
-            return Err(format!(
-                "seed {seed}, frame {number}: host {host:?}, kernel {kernel:?}: {frame:02x?}"
-            ));
-        }
-        *met.entry(host).or_insert(0) += 1;
-    }
-    Ok(met)
+    with_kernel: bool,
+    deviation: Option<Deviation>,
 }
 
-/// Rotates, expires, forgets and remembers, on both sides.
-fn change(world: &mut World, mutator: &mut Mutator) {
-    let now = boot_time();
-    let slot = 1 + mutator.below(3) as usize;
-    let member = mutator.below(3);
-    match mutator.below(6) {
-        0 => both!(world, maps => Maps::clear_generation(maps, slot & 3)),
-        1 => both!(world, maps => Maps::remove_peer(maps, MEMBERS[member as usize])),
-        2 | 3 => {
-            both!(world, maps => Maps::clear_peer(maps, member));
-            both!(world, maps => Maps::write_peer(maps, MEMBERS[member as usize], member));
+impl Run {
+    /// The first disagreement is an error that names seed and frame.
+    fn compare(self, lie: impl Fn(u64, &mut Verdicts)) -> Result<Met, String> {
+        let mutator = Mutator::new(self.seed);
+        let mut story = Story::new(mutator, self.with_kernel, self.deviation);
+        let mut met = Met::new();
+        for number in 0..self.frames {
+            let (frame, mut verdicts) = story.next();
+            lie(number, &mut verdicts);
+            if !verdicts.agree() {
+                let seed = self.seed;
+                return Err(format!(
+                    "seed {seed}, frame {number}: {verdicts:?}: {frame:02x?}"
+                ));
+            }
+            *met.entry(verdicts.host).or_insert(0) += 1;
         }
-        4 => {
-            let over = key(slot as u8).slot(0, now, slot as u32 & 3);
-            let live = key(slot as u8).slot(0, now + 3_600_000_000_000, slot as u32 & 3);
-            let slot_value = if mutator.below(4) == 0 { over } else { live };
-            both!(world, maps => Maps::write_key_slot(maps, slot, &slot_value));
-        }
-        _ => {
-            let mut config = world.memory.config;
-            config.flags ^= flags::JOINING;
-            both!(world, maps => Maps::write_config(maps, &config));
-        }
+        Ok(met)
     }
 }
 
-#[test]
-fn a_million_frames_get_the_same_verdict_from_host_and_kernel() {
+/// Runs as many frames as are asked for, a million from each seed.
+fn compare_all(with_kernel: bool) {
     let seed = setting("NX0_DIFFERENTIAL_SEED", 0x6e30);
-    let frames = setting("NX0_DIFFERENTIAL_FRAMES", 1_000_000);
-    let met = compare(seed, frames, |_, verdict| verdict).unwrap();
+    let frames = setting("NX0_DIFFERENTIAL_FRAMES", MILLION);
+    let mut met = Met::new();
+    for million in 0..frames.div_ceil(MILLION) {
+        let run = Run {
+            seed: seed + million,
+            frames: (frames - million * MILLION).min(MILLION),
+            with_kernel,
+            deviation: None,
+        };
+        for (verdict, count) in run.compare(|_, _| ()).unwrap() {
+            *met.entry(verdict).or_insert(0) += count;
+        }
+    }
     println!("{frames} frames from seed {seed}: {met:?}");
-    // A green run means nothing unless the deep checks were reached.
-    for verdict in [
-        Verdict::Accepted,
-        Verdict::Foreign,
-        Verdict::PreTag,
-        Verdict::Replay,
-        Verdict::Tag,
-        Verdict::UnknownSender,
-        Verdict::StaleEpoch,
-        Verdict::EarlyKey,
-        Verdict::DoorClosed,
-        Verdict::DoorRepeat,
-        Verdict::Fragment,
-        Verdict::ExtensionHeader,
-        Verdict::Vlan,
-    ] {
+    all_were_met(&met, frames);
+}
+
+/// A green run means nothing unless the deep checks were reached.
+fn all_were_met(met: &Met, frames: u64) {
+    let never = [Verdict::Contention, Verdict::Internal];
+    for verdict in Verdict::ALL
+        .iter()
+        .filter(|verdict| !never.contains(verdict))
+    {
         assert!(
-            met.get(&verdict)
-                .is_some_and(|count| count * 5000 > frames.min(100_000) / 20),
+            met.get(verdict).is_some_and(|count| count * 4000 > frames),
             "{verdict:?} was hardly met: {met:?}"
         );
     }
 }
 
 #[test]
-fn a_host_that_lies_about_one_frame_is_caught() {
-    let lie = |number, verdict| {
-        if number == 777 {
-            Verdict::Internal
-        } else {
-            verdict
+fn a_million_frames_get_the_same_verdict_from_kernel_host_and_oracle() {
+    compare_all(true);
+}
+
+#[test]
+fn a_million_frames_get_the_same_verdict_at_every_exact_boundary_of_time() {
+    compare_all(false);
+}
+
+#[test]
+fn an_oracle_that_deviates_in_one_point_is_caught() {
+    let mut missed = Vec::new();
+    for deviation in Deviation::ALL {
+        for with_kernel in [true, false] {
+            let run = Run {
+                seed: 1,
+                frames: 100_000,
+                with_kernel,
+                deviation: Some(deviation),
+            };
+            match run.compare(|_, _| ()) {
+                Ok(_) => missed.push((deviation, with_kernel)),
+                Err(report) => println!("{deviation:?}: {}", &report[..report.len().min(160)]),
+            }
         }
-    };
-    let caught = compare(1, 2000, lie).unwrap_err();
-    assert!(caught.contains("frame 777"), "{caught}");
+    }
+    assert!(missed.is_empty(), "nobody noticed {missed:?}");
+}
+
+#[test]
+fn a_judge_that_lies_about_one_frame_is_caught() {
+    let host = |verdicts: &mut Verdicts| verdicts.host = Verdict::Internal;
+    let oracle = |verdicts: &mut Verdicts| verdicts.oracle = "internal";
+    let kernel = |verdicts: &mut Verdicts| verdicts.kernel = Some(Verdict::Internal);
+    for lie in [host, oracle, kernel] {
+        let run = Run {
+            seed: 1,
+            frames: 1000,
+            with_kernel: true,
+            deviation: None,
+        };
+        let lie = |number, verdicts: &mut Verdicts| {
+            if number == 777 {
+                lie(verdicts);
+            }
+        };
+        let caught = run.compare(lie).unwrap_err();
+        assert!(caught.contains("frame 777"), "{caught}");
+    }
 }

@@ -3,8 +3,11 @@
 mod capabilities;
 mod differential;
 mod figures;
+mod judges;
 mod mutate;
+mod oracle;
 mod publish;
+mod story;
 mod table;
 mod verdicts;
 mod world;

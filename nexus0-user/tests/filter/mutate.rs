@@ -3,25 +3,47 @@
 
 use nexus0_common::auth::FrameKey;
 use nexus0_common::packet::PAYLOAD;
-use nexus0_common::wire::{Class, FrameType, HEADER_LEN, TRAILER_LEN};
+use nexus0_common::wire::{Class, FrameType, HEADER_LEN, Slot, TRAILER_LEN};
 use rand_chacha::ChaCha8Rng;
-use rand_core::Rng;
+use rand_core::{Rng, SeedableRng};
 
-use crate::world::{Draft, Keys, MEMBERS};
+use crate::story::{NODES, Story};
+use crate::world::{Draft, OWN};
 
 /// Draws frames from a seed.
 pub(crate) struct Mutator {
-    pub(crate) random: ChaCha8Rng,
+    random: ChaCha8Rng,
     sequence: u64,
-    last: Vec<u8>,
+    last: Drawn,
+}
+
+/// One whole Ethernet frame.
+#[derive(Clone, Default)]
+pub(crate) struct Drawn {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether it was of a type that members sign.
+    pub(crate) signed_by_member: bool,
+}
+
+impl Drawn {
+    /// Sender, key and sequence of a frame that was accepted.
+    pub(crate) fn names(&self) -> ([u8; 8], [u8; 4], u64) {
+        let header = &self.bytes[PAYLOAD..PAYLOAD + HEADER_LEN];
+        let [key, sender, sequence] = [&header[4..8], &header[8..16], &header[16..24]];
+        (
+            sender.try_into().expect("eight"),
+            key.try_into().expect("four"),
+            u64::from_be_bytes(sequence.try_into().expect("eight")),
+        )
+    }
 }
 
 impl Mutator {
-    pub(crate) fn new(random: ChaCha8Rng) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
-            random,
+            random: ChaCha8Rng::seed_from_u64(seed),
             sequence: 5000,
-            last: Vec::new(),
+            last: Drawn::default(),
         }
     }
 
@@ -37,67 +59,82 @@ impl Mutator {
         from[self.below(from.len() as u32) as usize]
     }
 
-    /// One whole Ethernet frame.
-    pub(crate) fn frame(&mut self, keys: &Keys) -> Vec<u8> {
-        if self.one_in(20) && !self.last.is_empty() {
-            return self.last.clone();
-        }
-        let frame = self.fresh(keys);
-        if self.one_in(4) {
-            self.last.clone_from(&frame);
-        }
-        frame
+    /// One of the addresses that the receiver may have.
+    pub(crate) fn own_address(&mut self) -> [u8; 16] {
+        let mut address = OWN;
+        address[15] += 16 * self.below(5) as u8;
+        address
     }
 
-    fn fresh(&mut self, keys: &Keys) -> Vec<u8> {
-        let draft = self.draft(keys);
+    pub(crate) fn frame(story: &mut Story) -> Drawn {
+        if story.mutator.one_in(20) && !story.mutator.last.bytes.is_empty() {
+            return story.mutator.last.clone();
+        }
+        let drawn = Self::fresh(story);
+        if story.mutator.one_in(4) {
+            story.mutator.last.clone_from(&drawn);
+        }
+        drawn
+    }
+
+    fn fresh(story: &mut Story) -> Drawn {
+        let draft = Self::draft(story);
+        let random = &mut story.mutator;
         let mut envelope = draft.envelope();
-        if self.one_in(12) {
-            envelope.vlan = self.one_in(3).then_some(self.below(4096) as u16);
-            envelope.extensions = (0..self.below(10))
-                .map(|_| self.pick(&[0, 43, 44, 51, 60, 135, 139, 140]))
+        envelope.source[15] = 2 + random.below(4) as u8;
+        if draft.class == Class::Unicast && random.one_in(12) {
+            envelope.destination = random.own_address();
+        } else if draft.class == Class::Unicast {
+            envelope.destination = random.pick(&story.addresses);
+        }
+        if random.one_in(12) {
+            envelope.vlan = random.one_in(3).then_some(random.below(4096) as u16);
+            envelope.extensions = (0..random.below(11))
+                .map(|_| random.pick(&[0, 43, 44, 51, 60, 135, 139, 140]))
                 .collect();
         }
-        let mut frame = envelope.wrap(&draft.payload());
-        for _ in 0..self.below(9) {
-            if self.one_in(2) {
-                self.mutate(&mut frame);
+        let mut bytes = envelope.wrap(&draft.payload());
+        retag(&mut bytes, &draft.key, None);
+        for _ in 0..random.below(9) {
+            if random.one_in(2) {
+                random.mutate(&mut bytes);
             }
         }
-        if self.one_in(3) {
-            retag(&mut frame, &draft.key);
+        if random.one_in(3) {
+            let spoilt = random.one_in(8).then(|| random.below(40).min(31) as usize);
+            retag(&mut bytes, &draft.key, spoilt);
         }
-        frame
+        Drawn {
+            bytes,
+            signed_by_member: draft.frame_type.signed() && draft.frame_type.slot() == Slot::Epoch,
+        }
     }
 
-    fn draft(&mut self, keys: &Keys) -> Draft {
-        let key = match self.below(20) {
-            0 => keys.over,
-            1 => keys.early,
-            2..5 => keys.next,
-            5..8 => keys.door,
-            _ => keys.current,
-        };
-        let frame_type = self.pick(FrameType::ALL);
-        let key = if frame_type as u8 >= 16 && !self.one_in(8) {
-            keys.door
+    fn draft(story: &mut Story) -> Draft {
+        let random = &mut story.mutator;
+        let frame_type = random.pick(FrameType::ALL);
+        let at_door = (frame_type as u8 >= 16) != random.one_in(16);
+        let key = if at_door {
+            story.door
+        } else if random.one_in(8) || story.live.is_empty() {
+            random.pick(&story.keys)
         } else {
-            key
+            random.pick(&story.live)
         };
-        let sender = if self.one_in(12) {
+        let sender = if random.one_in(12) {
             [8; 8]
         } else {
-            self.pick(&MEMBERS)
+            random.pick(&NODES)
         };
-        let sequence = self.next_sequence();
-        let mut draft = Draft::of(frame_type, key, sender, sequence);
-        if frame_type.class().is_none() && self.one_in(2) {
+        let sequence = random.next_sequence();
+        let mut draft = Draft::of(frame_type, key.frame, sender, sequence);
+        if frame_type.class().is_none() && random.one_in(2) {
             draft.class = Class::Unicast;
         }
         if frame_type.blocks().is_none() {
-            draft.blocks = 1 + self.below(18) as usize;
+            draft.blocks = 1 + random.below(18) as usize;
         }
-        draft.fill = self.random.next_u32() as u8;
+        draft.fill = random.random.next_u32() as u8;
         draft
     }
 
@@ -107,10 +144,11 @@ impl Mutator {
             0 => self.sequence.saturating_sub(u64::from(self.below(1200))),
             1 => self.sequence + u64::from(self.below(1200)),
             2 => {
-                self.sequence += u64::from(self.below(3000));
+                self.sequence += u64::from(self.below(300));
                 self.sequence
             }
-            3 => self.random.next_u64() >> self.below(64),
+            3 if self.one_in(2) => self.random.next_u64() >> self.below(64),
+            4 => self.sequence.saturating_sub(u64::from(self.below(40))),
             _ => self.sequence,
         }
     }
@@ -138,8 +176,9 @@ impl Mutator {
     }
 }
 
-/// Makes pre-tag and tag right again where the frame still has the room of one.
-fn retag(frame: &mut [u8], key: &FrameKey) {
+/// Makes tag and pre-tag right again where the frame still has the room of one; with a byte of the tag spoilt, the
+/// pre-tag is right for that wrong tag.
+fn retag(frame: &mut [u8], key: &FrameKey, spoilt: Option<usize>) {
     let Some((head, payload)) = frame.split_at_mut_checked(PAYLOAD) else {
         return;
     };
@@ -155,7 +194,34 @@ fn retag(frame: &mut [u8], key: &FrameKey) {
     let (Some(source), Some(destination)) = addresses else {
         return;
     };
-    if let Some(fresh) = key.trailer(bytes, source, destination) {
-        trailer.copy_from_slice(&fresh);
+    let Some(fresh) = key.trailer(bytes, source, destination) else {
+        return;
+    };
+    trailer.copy_from_slice(&fresh);
+    if let Some(at) = spoilt {
+        trailer[8 + at] ^= 1;
+        let pre_tag = pre_tag_of(bytes, key, source, destination, &trailer[8..]);
+        trailer[..8].copy_from_slice(&pre_tag);
     }
+}
+
+fn pre_tag_of(
+    bytes: &[u8],
+    key: &FrameKey,
+    source: &[u8; 16],
+    destination: &[u8; 16],
+    tag: &[u8],
+) -> [u8; 8] {
+    let header = nexus0_common::wire::Header::parse(bytes).expect("it was tagged");
+    let tag = tag.try_into().expect("thirty-two");
+    nexus0_common::auth::pre_tag(
+        &key.pre_tag,
+        source,
+        destination,
+        header.class,
+        &header.sender,
+        header.sequence,
+        tag,
+    )
+    .to_le_bytes()
 }

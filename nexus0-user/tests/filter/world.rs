@@ -57,6 +57,7 @@ pub(crate) struct World {
     pub(crate) kernel: KernelMaps,
     pub(crate) program: Program,
     events: Events,
+    accepted: u64,
 }
 
 impl World {
@@ -76,6 +77,7 @@ impl World {
             kernel,
             program,
             events,
+            accepted: 0,
         };
         world.memory.now = boot_time();
         let (from, to) = (
@@ -106,33 +108,37 @@ impl World {
         classify(frame, &self.memory)
     }
 
-    /// What the kernel says to a frame. A pass is told apart by the counter of accepted frames.
+    /// What the kernel says to a frame.
     pub(crate) fn kernel(&mut self, frame: &[u8]) -> Verdict {
-        let accepted = self.accepted();
-        let (action, _) = self
-            .program
-            .test_run("nexus0", frame, 1)
-            .expect("a test run");
-        let refusals = self.events.ready();
-        if action != XDP_PASS {
-            let [refusal] = refusals.as_slice() else {
-                panic!("{} events", refusals.len())
-            };
-            return refusal.verdict;
-        }
-        assert!(refusals.is_empty(), "an event for a frame that passed");
-        if self.accepted() > accepted {
-            Verdict::Accepted
-        } else {
-            Verdict::Foreign
-        }
+        let (program, events) = (&mut self.program, &mut self.events);
+        kernel_verdict(program, events, &self.kernel, &mut self.accepted, frame)
     }
+}
 
-    fn accepted(&self) -> u64 {
-        self.kernel
-            .counter(Verdict::Accepted as u32)
-            .expect("a counter")
-            .frames
+/// What the program says to a frame. A pass is told apart by the counter of accepted frames, last seen at
+/// `accepted`.
+pub(crate) fn kernel_verdict(
+    program: &mut Program,
+    events: &mut Events,
+    maps: &KernelMaps,
+    accepted: &mut u64,
+    frame: &[u8],
+) -> Verdict {
+    let (action, _) = program.test_run("nexus0", frame, 1).expect("a test run");
+    let refusals = events.ready();
+    if action != XDP_PASS {
+        let [refusal] = refusals.as_slice() else {
+            panic!("{} events", refusals.len())
+        };
+        return refusal.verdict;
+    }
+    assert!(refusals.is_empty(), "an event for a frame that passed");
+    let counter = maps.counter(Verdict::Accepted as u32).expect("a counter");
+    let before = std::mem::replace(accepted, counter.frames);
+    if *accepted > before {
+        Verdict::Accepted
+    } else {
+        Verdict::Foreign
     }
 }
 
