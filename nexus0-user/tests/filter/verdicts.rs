@@ -117,7 +117,7 @@ fn observing_counts_and_passes() {
     let mut config = world.memory.config;
     config.flags |= flags::OBSERVE;
     both!(world, maps => Maps::write_config(maps, &config));
-    let frame = spoilt(1, |f| f[PAYLOAD + 2] = 2);
+    let frame = spoilt(1, |f| f[PAYLOAD + 2] = 3);
     let (action, _) = world.program.test_run("nexus0", &frame, 1).unwrap();
     assert_eq!(action, 2, "passed");
     assert_eq!(
