@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     NotRunning(String),
     /// The user may not do this.
     Permission(String),
+    /// The interface is gone or made anew: start again once it is there.
+    Again(String),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -34,6 +36,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::NotRunning(_) => 3,
             Self::Permission(_) => 4,
+            Self::Again(_) => 5,
         }
     }
 
@@ -41,9 +44,10 @@ impl Failure {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Degraded => None,
-            Self::Usage(text) | Self::NotRunning(text) | Self::Permission(text) => {
-                Some(text.clone())
-            }
+            Self::Usage(text)
+            | Self::NotRunning(text)
+            | Self::Permission(text)
+            | Self::Again(text) => Some(text.clone()),
             Self::Other(error) => Some(format!("{error:#}")),
         }
     }

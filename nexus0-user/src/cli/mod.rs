@@ -37,7 +37,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 healthy, 1 degraded or failed, 2 usage, 3 not running,
-4 permission.
+4 permission, 5 the interface is gone or new: run again.
 First steps: `nexus0 run --iface IF` says what is missing.";
 
 #[derive(Subcommand)]

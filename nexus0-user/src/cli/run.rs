@@ -1,5 +1,6 @@
 //! `nexus0 run`: be a node on an interface.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,9 +25,9 @@ use crate::store::{
 /// Options of `run`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Interface
-    #[arg(long, value_name = "IF", env = "NX0_IFACE", value_parser = interface_name)]
-    iface: String,
+    /// Interface; may be repeated: each is a link with a node of its own
+    #[arg(long, value_name = "IF", env = "NX0_IFACE", required = true, value_delimiter = ',', value_parser = interface_name)]
+    iface: Vec<String>,
     /// Sockets and pins
     #[arg(long, value_name = "DIR", env = "NX0_RUN_DIR", default_value = RUN_DIR)]
     run_dir: PathBuf,
@@ -77,6 +78,7 @@ enum LogFormat {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
+    distinct(&args.iface)?;
     start_log(args.log_format);
     let (identity, path, new) = load_or_create_identity(&args.state_dir)?;
     if new {
@@ -90,21 +92,33 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         epoch: args.epoch.unwrap_or(default.epoch),
         ..default
     };
-    let options = daemon::Options {
-        interface: args.iface,
-        run_dir: args.run_dir,
-        config,
+    let node = |interface: String| daemon::Options {
+        interface,
+        run_dir: args.run_dir.clone(),
+        config: config.clone(),
         port: args.port,
         mode: match args.xdp_mode {
             Mode::Native => XdpMode::Native,
             Mode::Generic => XdpMode::Generic,
         },
         observe: args.observe,
-        identity,
-        grant,
+        identity: Identity::from_seed(&identity.seed()),
+        grant: grant.clone(),
         root,
     };
-    daemon::run(options).map_err(Failure::from)
+    let nodes = args.iface.into_iter().map(node).collect();
+    daemon::run(nodes).map_err(Failure::from)
+}
+
+/// Each interface once: two nodes on one link would be one identity twice.
+fn distinct(interfaces: &[String]) -> Result<(), Failure> {
+    let mut seen = BTreeSet::new();
+    match interfaces.iter().find(|name| !seen.insert(name.as_str())) {
+        Some(twice) => Err(Failure::usage(format!(
+            "--iface {twice} is given twice: name each interface once"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn start_log(format: LogFormat) {
@@ -159,7 +173,7 @@ fn first_steps(args: &Args, path: &Path, identity: &Identity) -> String {
         args.state_dir.join(IDENTITY_FILE).display(),
         host_name(),
         path.display(),
-        args.iface,
+        args.iface.join(" --iface "),
         dir = state.replace("--state-dir", "--dir"),
     )
 }
@@ -216,6 +230,7 @@ impl From<RunError> for Failure {
             )
             | RunError::Attach(AttachError::UnknownInterface { .. }) => Self::Usage(text),
             RunError::Attach(AttachError::Permission { .. }) => Self::Permission(text),
+            RunError::InterfaceGone(_) => Self::Again(text),
             RunError::Io { source, .. }
                 if source.kind() == std::io::ErrorKind::PermissionDenied =>
             {

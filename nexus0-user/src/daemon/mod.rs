@@ -18,8 +18,11 @@ use std::path::PathBuf;
 use nexus0_core::grant::Grant;
 use nexus0_core::identity::Identity;
 use nexus0_core::node::{ConfigError, NodeConfig};
+use tracing::Instrument;
 
 pub use clock::now;
+
+use node_loop::NodeLoop;
 
 use crate::dataplane::{AttachError, MapError, XdpMode};
 
@@ -81,13 +84,42 @@ impl RunError {
     }
 }
 
-/// Runs a node until SIGTERM or SIGINT.
-pub fn run(options: Options) -> Result<(), RunError> {
+/// Runs a node on each of several interfaces until SIGTERM or SIGINT. Each is a link of its own: nothing but
+/// the process is shared, and nothing is passed on from one to another. A node whose interface goes away ends;
+/// the others go on, and its error is returned when they have ended.
+pub fn run(nodes: Vec<Options>) -> Result<(), RunError> {
     privileges::harden().map_err(RunError::Privileges)?;
     // One thread: capabilities are a thread's, and the node is one loop.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(RunError::io("start"))?;
-    runtime.block_on(async { start::start(options)?.run().await })
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async { together(start::start(nodes)?).await })
+}
+
+async fn together(nodes: Vec<NodeLoop>) -> Result<(), RunError> {
+    let mut running = tokio::task::JoinSet::new();
+    let several = nodes.len() > 1;
+    for node in nodes {
+        let span = if several {
+            tracing::info_span!("link", iface = node.who.interface)
+        } else {
+            tracing::Span::none()
+        };
+        running.spawn_local(node.run().instrument(span));
+    }
+    let mut first = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let ended = ended
+            .map_err(io::Error::other)
+            .map_err(RunError::io("go on"));
+        if let Err(error) = ended.and_then(|ended| ended) {
+            if !running.is_empty() {
+                tracing::error!("{error}; the nodes on the other interfaces go on");
+            }
+            first = first.and(Err(error));
+        }
+    }
+    first
 }

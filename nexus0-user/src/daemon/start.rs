@@ -29,8 +29,18 @@ use crate::dataplane::{self, Dataplane};
 /// How often the filter hears that the controller lives; it must within a second.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// Brings everything up.
-pub(super) fn start(options: Options) -> Result<NodeLoop, RunError> {
+/// Brings everything up on all interfaces, then gives up the privileges this took.
+pub(super) fn start(nodes: Vec<Options>) -> Result<Vec<NodeLoop>, RunError> {
+    let nodes: Vec<NodeLoop> = nodes.into_iter().map(open).collect::<Result<_, _>>()?;
+    let kept = privileges::drop_capabilities().map_err(RunError::Privileges)?;
+    for node in &nodes {
+        announce(node, kept.is_empty());
+    }
+    Ok(nodes)
+}
+
+/// Brings up one interface.
+fn open(options: Options) -> Result<NodeLoop, RunError> {
     let now = Time(clock::now());
     let mut who = Identification::new(&options);
     let control = socket_path(&options.run_dir, &options.interface);
@@ -54,8 +64,6 @@ pub(super) fn start(options: Options) -> Result<NodeLoop, RunError> {
     let watch = AddressWatch::new().map_err(RunError::io("watch addresses"))?;
     let alarm = Alarm::new().map_err(RunError::io("make a timer"))?;
     let signals = signals().map_err(RunError::io("wait for signals"))?;
-    let kept = privileges::drop_capabilities().map_err(RunError::Privileges)?;
-    announce(&who, &plane, &control, kept.is_empty());
     let refusals = plane.take_events();
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,8 +133,9 @@ fn signals() -> io::Result<Signals> {
     })
 }
 
-fn announce(who: &Identification, plane: &Dataplane, control: &Path, unprivileged: bool) {
-    let status = plane.status();
+fn announce(node: &NodeLoop, unprivileged: bool) {
+    let (who, status) = (&node.who, node.plane.status());
+    let control = socket_path(&who.run_dir, &who.interface);
     let adopted = if status.adopted {
         "taken over from an earlier run"
     } else {

@@ -101,12 +101,17 @@ impl Link {
 
     /// Starts a node; its log goes to a file.
     pub(crate) fn start(&mut self, node: usize) {
+        self.start_as(node, &run_line(node));
+    }
+
+    /// Starts a node with a command line of its own.
+    pub(crate) fn start_as(&mut self, node: usize, line: &str) {
         let log = File::options()
             .append(true)
             .create(true)
             .open(self.log_file(node))
             .unwrap();
-        let mut command = self.command(node, &run_line(node));
+        let mut command = self.command(node, line);
         let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
         self.nodes[node] = Some(child);
     }
@@ -114,6 +119,11 @@ impl Link {
     /// Ends a node and returns its exit code.
     pub(crate) fn end(&mut self, node: usize, signal: Signal) -> Option<i32> {
         kill(Pid::from_raw(self.pid(node) as i32), signal).unwrap();
+        self.ended(node)
+    }
+
+    /// Waits for a node to end by itself; its exit code.
+    pub(crate) fn ended(&mut self, node: usize) -> Option<i32> {
         let mut child = self.nodes[node].take().unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
@@ -126,6 +136,35 @@ impl Link {
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Runs `ip` in a node's namespace.
+    #[track_caller]
+    pub(crate) fn ip(&self, node: usize, line: &str) -> String {
+        tool(&format!("ip -n {} {line}", self.namespace(node)))
+    }
+
+    /// Joins two nodes by a second cable: eth1 of both.
+    pub(crate) fn cable(&self, one: usize, other: usize) {
+        let there = self.namespace(other);
+        self.ip(
+            one,
+            &format!("link add eth1 type veth peer name eth1 netns {there}"),
+        );
+        self.ip(one, "link set eth1 up");
+        self.ip(other, "link set eth1 up");
+    }
+
+    /// Takes a node's interface away, and plugs a new one of that name in.
+    pub(crate) fn replace_interface(&self, node: usize) {
+        let bridge = self.namespace(0);
+        self.ip(node, "link del eth0");
+        self.ip(
+            node,
+            &format!("link add eth0 type veth peer name p{node} netns {bridge}"),
+        );
+        tool(&format!("ip -n {bridge} link set p{node} master br0 up"));
+        self.ip(node, "link set eth0 up");
     }
 
     /// Runs a verb in a node's namespace; `{}` stands for the link's folder.
