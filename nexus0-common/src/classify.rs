@@ -10,6 +10,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::auth::sha256::{self, Block};
 use crate::auth::{self, hmac, siphash};
+use crate::door;
 use crate::maps::{Config, DOOR_CELLS, DOOR_SLOT, KEY_SLOTS, KeySlot, Keys, flags};
 use crate::memory_order::{u16_at, u32_at, u64_at};
 use crate::packet::{self, ETHERNET, HEAD, PAYLOAD, Packet};
@@ -17,8 +18,8 @@ use crate::rate;
 use crate::reason::Verdict;
 use crate::replay::{self, Position};
 use crate::wire::{
-    Class, GROUP, HIGHEST_VERSION, LOWEST_VERSION, MAGIC, MAX_BLOCKS, PRE_TAG_LEN, TRAILER_LEN,
-    Traits, UNICAST_BIT,
+    Class, FrameType, GROUP, HIGHEST_VERSION, LOWEST_VERSION, MAGIC, MAX_BLOCKS, PRE_TAG_LEN,
+    TRAILER_LEN, Traits, UNICAST_BIT,
 };
 
 /// Attempts to commit against other processors.
@@ -47,12 +48,12 @@ pub trait State {
     fn signed_window(&self, peer: u32, generation: u32, word: usize) -> Option<&AtomicU64>;
     /// The arrival time of a member's signed frames.
     fn signed_arrival(&self, peer: u32) -> Option<&AtomicU64>;
-    /// The arrival time of all strangers.
-    fn door_arrival(&self) -> Option<&AtomicU64>;
-    /// The arrival time of the sources that share a cell.
-    fn door_cell(&self, cell: usize) -> Option<&AtomicU64>;
-    /// The tag last seen in a cell.
-    fn door_seen(&self, cell: usize) -> Option<&AtomicU64>;
+    /// The arrival time of a half of the door: 0 for what is not bound, 1 for what is.
+    fn door_arrival(&self, half: u32) -> Option<&AtomicU64>;
+    /// The arrival time of the sources that share a cell of a half.
+    fn door_cell(&self, half: u32, cell: usize) -> Option<&AtomicU64>;
+    /// A word of the tags seen in a half.
+    fn door_seen(&self, half: u32, word: usize) -> Option<&AtomicU64>;
     /// Reads a word. (LLVM selects no atomic load below BPF v4; a plain one of 8 aligned bytes is one.)
     fn load(&self, word: &AtomicU64) -> u64;
     /// Stores `new` if the word still is `current`.
@@ -68,7 +69,7 @@ pub trait State {
         sha256::compress(state, block);
     }
 
-    // The three seams: the kernel's program makes a function of its own of each, so that the verifier
+    // The four seams: the kernel's program makes a function of its own of each, so that the verifier
     // looks at it once and not on every path that leads there.
 
     /// [`find_key`].
@@ -81,6 +82,13 @@ pub trait State {
     #[inline(always)]
     fn trailer<P: Packet + ?Sized>(&self, packet: &P, blocks: usize) -> Result<Trailer, Verdict> {
         Trailer::read(packet, blocks)
+    }
+
+    /// [`door::bound`].
+    #[inline(always)]
+    fn bound<P: Packet + ?Sized>(&self, packet: &P, kind: u8, blocks: usize) -> bool {
+        self.config()
+            .is_some_and(|config| door::bound(packet, PAYLOAD, kind, blocks, &config.own))
     }
 
     /// [`check_tag`].
@@ -117,8 +125,8 @@ fn judge<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Result<(), Verd
     let frame = shape(head, config)?;
     let trailer = state.trailer(packet, frame.blocks)?;
     let slot = state.find_key(frame.key_id);
-    let door = frame.traits.at_door();
-    if slot >= KEY_SLOTS || door != (slot == DOOR_SLOT) {
+    let at_door = frame.traits.at_door();
+    if slot >= KEY_SLOTS || at_door != (slot == DOOR_SLOT) {
         return Err(Verdict::UnknownKey);
     }
     let Some(key) = state.key(slot) else {
@@ -132,8 +140,9 @@ fn judge<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Result<(), Verd
     if now >= key.not_after {
         return Err(Verdict::StaleEpoch);
     }
-    let admission = if door {
-        knock(state, config, &frame, trailer.tag[0])?
+    let admission = if at_door {
+        let half = u32::from(state.bound(packet, frame.kind, frame.blocks));
+        knock(state, config, &frame, half, trailer.tag[0], now)?
     } else {
         look(state, config, &frame, key, now)?
     };
@@ -146,6 +155,7 @@ struct Frame<'a> {
     source: &'a [u8; 16],
     destination: &'a [u8; 16],
     sender: &'a [u8; 8],
+    kind: u8,
     traits: Traits,
     class: Class,
     key_id: u32,
@@ -190,6 +200,7 @@ fn shape<'a>(head: &'a [u8; HEAD], config: &Config) -> Result<Frame<'a>, Verdict
         source,
         destination,
         sender: array::<8>(head, PAYLOAD + 8),
+        kind: kind & !UNICAST_BIT,
         traits,
         class,
         key_id: u32_at(header, 4),
@@ -289,12 +300,13 @@ enum Admission<'a> {
     },
     /// A member's signed frame: nothing here, the controller commits after the signature.
     Signed,
-    /// A frame at the door: the memory of its tag, the rates of its source and of all strangers.
+    /// A frame at the door: the memory of its tag, the rates of its source (if that counts) and of its half.
     Door {
-        mark: u64,
+        place: Position,
         seen: &'a AtomicU64,
-        source: &'a AtomicU64,
+        source: Option<&'a AtomicU64>,
         all: &'a AtomicU64,
+        refusal: Verdict,
     },
 }
 
@@ -347,24 +359,37 @@ fn knock<'a, S: State>(
     state: &'a S,
     config: &Config,
     frame: &Frame<'_>,
+    half: u32,
     mark: u64,
+    now: u64,
 ) -> Result<Admission<'a>, Verdict> {
     if frame.traits.answers() && config.flags & flags::JOINING == 0 {
         return Err(Verdict::DoorClosed);
     }
-    let seen = state.door_seen(cell(&config.cell_key, mark));
-    let source = state.door_cell(cell(&config.cell_key, u64_at(frame.source, 8)));
-    let (Some(seen), Some(source), Some(all)) = (seen, source, state.door_arrival()) else {
+    let place = door::place(hash(&config.cell_key, mark), now);
+    let cell = hash(&config.cell_key, u64_at(frame.source, 8)) as usize & (DOOR_CELLS - 1);
+    let (Some(seen), Some(source), Some(all)) = (
+        state.door_seen(half, place.word),
+        state.door_cell(half, cell),
+        state.door_arrival(half),
+    ) else {
         return Err(Verdict::Internal);
     };
-    if state.load(seen) == mark {
+    if place.mark(state.load(seen)).is_none() {
         return Err(Verdict::DoorRepeat);
     }
+    // Recorded beacons bear their anchor's address: they would use up what its next one needs.
+    let counted = frame.kind != FrameType::Beacon as u8;
     Ok(Admission::Door {
-        mark,
+        place,
         seen,
-        source,
+        source: counted.then_some(source),
         all,
+        refusal: if half == 0 {
+            Verdict::DoorRate
+        } else {
+            Verdict::DoorBound
+        },
     })
 }
 
@@ -384,18 +409,19 @@ impl Admission<'_> {
                 })
             }
             Self::Door {
-                mark,
+                place,
                 seen,
                 source,
                 all,
+                refusal,
             } => {
-                replace(state, seen, Verdict::DoorRepeat, |held| {
-                    (held != mark).then_some(mark)
-                })?;
-                replace(state, source, Verdict::DoorSource, |held| {
-                    rate::charge(held, now, &config.source)
-                })?;
-                replace(state, all, Verdict::DoorRate, |held| {
+                replace(state, seen, Verdict::DoorRepeat, |held| place.mark(held))?;
+                if let Some(source) = source {
+                    replace(state, source, Verdict::DoorSource, |held| {
+                        rate::charge(held, now, &config.source)
+                    })?;
+                }
+                replace(state, all, refusal, |held| {
                     rate::charge(held, now, &config.door)
                 })
             }
@@ -404,8 +430,8 @@ impl Admission<'_> {
 }
 
 #[inline(never)]
-fn cell(key: &[u64; 2], value: u64) -> usize {
-    siphash::siphash24(key, [value]) as usize & (DOOR_CELLS - 1)
+fn hash(key: &[u64; 2], value: u64) -> u64 {
+    siphash::siphash24(key, [value])
 }
 
 /// Replaces a word by what `step` makes of it; `refusal` when `step` refuses.

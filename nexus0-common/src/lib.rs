@@ -7,6 +7,7 @@ extern crate std;
 
 pub mod auth;
 pub mod classify;
+pub mod door;
 pub mod maps;
 #[cfg(feature = "std")]
 pub mod memory;

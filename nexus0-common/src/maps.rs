@@ -4,7 +4,7 @@
 use crate::reason::COUNTERS;
 
 /// Version of the layouts below; a controller adopts pinned maps of this version only.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// Key slots: the door and up to seven live epochs.
 pub const KEY_SLOTS: usize = 8;
 /// The slot of the door.
@@ -17,7 +17,7 @@ pub const WINDOW_WORDS: usize = 32;
 pub const MAX_PEERS: usize = 1024;
 /// Link-local addresses an interface can have.
 pub const ADDRESSES: usize = 4;
-/// Cells that hold the rates of sources at the door, and tags last seen there. A power of two.
+/// Cells in each half of the door that hold the rates of sources, and words that remember tags. A power of two.
 pub const DOOR_CELLS: usize = 4096;
 /// Bytes of a refused frame that an event carries.
 pub const EVENT_BYTES: usize = 128;
@@ -71,6 +71,17 @@ pub struct Rate {
     pub burst: u64,
 }
 
+/// What this node drew itself, as words in memory order: a frame at the door that carries one of these is
+/// bound. Zero binds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Own {
+    /// The current and the previous door nonce.
+    pub nonces: [u32; 2],
+    /// First eight bytes of the id of this node's request to join.
+    pub request: u64,
+}
+
 /// What the controller tells the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -93,8 +104,10 @@ pub struct Config {
     pub member: Rate,
     /// Rate of one source at the door.
     pub source: Rate,
-    /// Rate of all strangers together.
+    /// Rate of each half of the door.
     pub door: Rate,
+    /// What binds frames at the door.
+    pub own: Own,
     /// For each verdict, an event is written for one frame in `2^shift`; 255 for none.
     pub sample_shift: [u8; COUNTERS],
 }
@@ -127,15 +140,15 @@ pub struct SignedPeer {
     pub arrival: u64,
 }
 
-/// The state of the door.
+/// The state of one half of the door: entry 0 of the map for what is not bound, entry 1 for what is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Door {
-    /// Theoretical arrival time of the next frame of any stranger.
+    /// Theoretical arrival time of the next frame.
     pub arrival: u64,
     /// The same by hashed source.
     pub cells: [u64; DOOR_CELLS],
-    /// First half of a tag by hashed tag.
+    /// Tags seen, see [`crate::door::place`].
     pub seen: [u64; DOOR_CELLS],
 }
 
@@ -168,7 +181,7 @@ pub struct DropEvent {
 const _: () = {
     assert!(size_of::<KeySlot>() == 104);
     assert!(size_of::<Keys>() == 32 + KEY_SLOTS * 104);
-    assert!(size_of::<Config>() == 8 + 64 + 8 + 16 + 3 * 16 + 64);
+    assert!(size_of::<Config>() == 8 + 64 + 8 + 16 + 3 * 16 + 16 + 64);
     assert!(size_of::<Peer>() == 2048 + 8);
     assert!(size_of::<SignedPeer>() == 1024 + 8);
     assert!(size_of::<Door>() == 8 + 2 * 8 * DOOR_CELLS);
@@ -214,8 +227,12 @@ impl Config {
                 burst: 1600 * MILLISECOND,
             },
             door: Rate {
-                interval: MILLISECOND / 2,
+                interval: MILLISECOND,
                 burst: 256 * MILLISECOND,
+            },
+            own: Own {
+                nonces: [0; 2],
+                request: 0,
             },
             sample_shift: [10; COUNTERS],
         }

@@ -8,6 +8,7 @@ use std::vec::Vec;
 
 use crate::auth::sha256::{self, Block};
 use crate::classify::State;
+use crate::door::HALVES;
 use crate::maps::{Config, DOOR_CELLS, Door, GENERATIONS, Keys, Peer, SignedPeer, WINDOW_WORDS};
 use crate::wire::Class;
 
@@ -23,12 +24,14 @@ pub struct MemoryMaps {
     /// Peer slots by node id.
     pub peers: BTreeMap<[u8; 8], u32>,
     rows: Vec<Row>,
-    door: Box<Words<{ 1 + 2 * DOOR_CELLS }>>,
+    door: Box<Words<{ HALVES * DOOR_WORDS }>>,
     compressions: Cell<u64>,
 }
 
 type Words<const N: usize> = [AtomicU64; N];
 
+/// Words of one half of the door: all, cells, tags.
+const DOOR_WORDS: usize = 1 + 2 * DOOR_CELLS;
 const CLASSES: usize = 2;
 const UNSIGNED: usize = GENERATIONS * CLASSES * WINDOW_WORDS;
 const SIGNED: usize = GENERATIONS * WINDOW_WORDS;
@@ -134,8 +137,8 @@ impl MemoryMaps {
         value
     }
 
-    /// The door as the map holds it.
-    pub fn door(&self) -> Box<Door> {
+    /// A half of the door as the map holds it.
+    pub fn door(&self, half: u32) -> Box<Door> {
         let mut value = Box::new(Door {
             arrival: 0,
             cells: [0; DOOR_CELLS],
@@ -144,7 +147,7 @@ impl MemoryMaps {
         let all = core::iter::once(&mut value.arrival);
         let words = all.chain(&mut value.cells).chain(&mut value.seen);
         words
-            .zip(self.door.iter())
+            .zip(self.door.iter().skip(half as usize * DOOR_WORDS))
             .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
         value
     }
@@ -198,16 +201,17 @@ impl State for MemoryMaps {
         Some(&self.row(peer)?.signed_arrival)
     }
 
-    fn door_arrival(&self) -> Option<&AtomicU64> {
-        self.door.first()
+    fn door_arrival(&self, half: u32) -> Option<&AtomicU64> {
+        self.door.get(half as usize * DOOR_WORDS)
     }
 
-    fn door_cell(&self, cell: usize) -> Option<&AtomicU64> {
-        self.door.get(1 + cell)
+    fn door_cell(&self, half: u32, cell: usize) -> Option<&AtomicU64> {
+        self.door.get(half as usize * DOOR_WORDS + 1 + cell)
     }
 
-    fn door_seen(&self, cell: usize) -> Option<&AtomicU64> {
-        self.door.get(1 + DOOR_CELLS + cell)
+    fn door_seen(&self, half: u32, word: usize) -> Option<&AtomicU64> {
+        self.door
+            .get(half as usize * DOOR_WORDS + 1 + DOOR_CELLS + word)
     }
 
     fn load(&self, word: &AtomicU64) -> u64 {

@@ -56,10 +56,11 @@ verdicts! {
     Tag = 24, "tag", "The HMAC-SHA256 tag is wrong.";
     Contention = 25, "contention", "Four attempts to commit the sequence lost against other processors.";
     DoorClosed = 26, "door-closed", "An answer to a joiner, while this node is not joining.";
-    DoorRepeat = 27, "door-repeat", "A frame at the door whose tag was among the last seen.";
+    DoorRepeat = 27, "door-repeat", "A frame at the door whose tag was seen seconds ago.";
     DoorSource = 28, "door-source", "One source knocked too often.";
-    DoorRate = 29, "door-rate", "All strangers together knocked too often.";
+    DoorRate = 29, "door-rate", "All who knock without a nonce of this node came too often.";
     Internal = 30, "internal", "A map of the filter could not be read.";
+    DoorBound = 31, "door-bound", "Frames at the door that carry a nonce of this node came too often, all together.";
 }
 
 /// Entries of the counter map; more than there are verdicts so that the layout outlives new ones.

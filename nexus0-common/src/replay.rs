@@ -23,14 +23,21 @@ pub fn position(sequence: u64) -> Option<Position> {
         return None;
     }
     let block = sequence >> 5;
-    Some(Position {
-        word: (block as usize) & (WINDOW_WORDS - 1),
-        block: block << 32,
-        bit: 1 << (sequence & 31),
-    })
+    let word = (block as usize) & (WINDOW_WORDS - 1);
+    Some(Position::new(word, block, sequence))
 }
 
 impl Position {
+    /// The place of one of 32 bits (`bit` modulo 32) of a block in a given word.
+    #[inline(always)]
+    pub(crate) fn new(word: usize, block: u64, bit: u64) -> Self {
+        Self {
+            word,
+            block: block << 32,
+            bit: 1 << (bit & 31),
+        }
+    }
+
     /// What the word becomes when the sequence is committed, or `None` if it was seen or is too old.
     #[inline(always)]
     pub fn mark(self, word: u64) -> Option<u64> {

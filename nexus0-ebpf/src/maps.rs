@@ -11,6 +11,7 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
 use nexus0_common::auth::sha256::{self, Block};
 use nexus0_common::classify::{State, Trailer};
+use nexus0_common::door::HALVES;
 use nexus0_common::maps::{
     Config, Counter, DOOR_CELLS, Door, DropEvent, EVENT_RING, GENERATIONS, KEY_SLOTS, KeySlot,
     Keys, MAX_PEERS, Peer, SignedPeer, WINDOW_WORDS,
@@ -20,7 +21,7 @@ use nexus0_common::reason::{COUNTERS, Verdict};
 use nexus0_common::wire::Class;
 
 use crate::once::{
-    nexus0_check_tag, nexus0_compress, nexus0_find_key, nexus0_forget_path, nexus0_trailer,
+    nexus0_bound, nexus0_check_tag, nexus0_compress, nexus0_find_key, nexus0_forget_path, nexus0_trailer,
 };
 use crate::window::SCRATCH_WORDS;
 
@@ -38,7 +39,7 @@ static WINDOWS: Array<Peer, MAX_PEERS, MMAPABLE> = Array::new();
 #[btf_map]
 static SIGNED: Array<SignedPeer, MAX_PEERS, MMAPABLE> = Array::new();
 #[btf_map]
-static DOOR: Array<Door, 1> = Array::new();
+static DOOR: Array<Door, HALVES> = Array::new();
 #[btf_map]
 pub static COUNTS: PerCpuArray<Counter, COUNTERS> = PerCpuArray::new();
 #[btf_map]
@@ -148,15 +149,15 @@ impl State for Maps {
     }
 
     #[inline(always)]
-    fn door_arrival(&self) -> Option<&AtomicU64> {
-        let door = DOOR.get_ptr_mut(0)?;
+    fn door_arrival(&self, half: u32) -> Option<&AtomicU64> {
+        let door = DOOR.get_ptr_mut(half)?;
         // SAFETY: a field of a map value.
         Some(atomic(unsafe { &raw mut (*door).arrival }))
     }
 
     #[inline(always)]
-    fn door_cell(&self, cell: usize) -> Option<&AtomicU64> {
-        let door = DOOR.get_ptr_mut(0)?;
+    fn door_cell(&self, half: u32, cell: usize) -> Option<&AtomicU64> {
+        let door = DOOR.get_ptr_mut(half)?;
         // SAFETY: a field of a map value.
         let words = unsafe { &raw mut (*door).cells };
         Some(word_of(
@@ -166,13 +167,13 @@ impl State for Maps {
     }
 
     #[inline(always)]
-    fn door_seen(&self, cell: usize) -> Option<&AtomicU64> {
-        let door = DOOR.get_ptr_mut(0)?;
+    fn door_seen(&self, half: u32, word: usize) -> Option<&AtomicU64> {
+        let door = DOOR.get_ptr_mut(half)?;
         // SAFETY: a field of a map value.
         let words = unsafe { &raw mut (*door).seen };
         Some(word_of(
             words.cast(),
-            masked::<{ DOOR_CELLS as i32 - 1 }>(cell),
+            masked::<{ DOOR_CELLS as i32 - 1 }>(word),
         ))
     }
 
@@ -232,6 +233,11 @@ impl State for Maps {
             0 => Ok(unsafe { room.assume_init() }),
             _ => Err(Verdict::ShortFrame),
         }
+    }
+
+    #[inline(always)]
+    fn bound<P: Packet + ?Sized>(&self, _: &P, kind: u8, blocks: usize) -> bool {
+        nexus0_bound(self.ctx, kind.into(), blocks as u32) != 0
     }
 
     #[inline(always)]

@@ -10,7 +10,9 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use nexus0_common::auth::sha256::{self, Block};
 use nexus0_common::classify::{self, State, Trailer};
+use nexus0_common::door;
 use nexus0_common::maps::KEY_SLOTS;
+use nexus0_common::packet::PAYLOAD;
 
 use crate::maps::Maps;
 use crate::report;
@@ -75,6 +77,17 @@ pub extern "C" fn nexus0_check_tag(
     u32::from(
         classify::check_tag(&window, &Maps { ctx }, slot as usize, blocks as usize, tag).is_err(),
     )
+}
+
+/// Whether a frame at the door carries what this node drew itself: one if so.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn nexus0_bound(ctx: *mut xdp_md, kind: u32, blocks: u32) -> u32 {
+    let window = Window::new(&XdpContext::new(ctx));
+    let maps = Maps { ctx };
+    u32::from(maps.config().is_some_and(|config| {
+        door::bound(&window, PAYLOAD, kind as u8, blocks as usize, &config.own)
+    }))
 }
 
 /// Copies what may be extension headers behind an IPv6 header that ends at `at`; the number of bytes.

@@ -14,6 +14,8 @@ use super::{Body, FrameType};
 pub const ANSWER_ENTRIES: usize = 7;
 /// Bytes of an entry.
 pub const ANSWER_ENTRY_LEN: usize = 112;
+/// Bytes of the body before the entries.
+pub const ANSWER_HEAD_LEN: usize = 212;
 
 /// The fields in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

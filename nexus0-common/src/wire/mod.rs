@@ -22,7 +22,7 @@ mod revoke;
 mod roster;
 mod still_here;
 
-pub use answer::{ANSWER_ENTRIES, ANSWER_ENTRY_LEN, Answer, AnswerEntry};
+pub use answer::{ANSWER_ENTRIES, ANSWER_ENTRY_LEN, ANSWER_HEAD_LEN, Answer, AnswerEntry};
 pub use ask::Ask;
 pub use beacon::Beacon;
 pub use bye::Bye;

@@ -80,7 +80,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("pre-tag", Needs::Keys, &[Verdict::PreTag], Sight::pre_tag),
     check("key validity", Needs::Keys, &[Verdict::EarlyKey, Verdict::StaleEpoch], Sight::key),
     check("door open", Needs::Door, &[Verdict::DoorClosed], Sight::type_name),
-    check("tag not seen", Needs::Door, &[Verdict::DoorRepeat], |_| "tags last seen".into()),
+    check("tag not seen", Needs::Door, &[Verdict::DoorRepeat], |_| "tags seen in the last seconds".into()),
     check("sender", Needs::Member, &[Verdict::UnknownSender], |s| s.hex(PAYLOAD + 8, 8)),
     check("sequence", Needs::Member, &[Verdict::Sequence], Sight::sequence),
     check("replay window", Needs::Member, &[Verdict::Replay], Sight::sequence),
@@ -88,7 +88,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("tag", Needs::Keys, &[Verdict::Tag], |_| "HMAC-SHA256".into()),
     check("commit", Needs::Member, &[Verdict::Contention], |_| "window and rate".into()),
     check("source rate", Needs::Door, &[Verdict::DoorSource], |s| address(s.source())),
-    check("door rate", Needs::Door, &[Verdict::DoorRate], |_| "all strangers together".into()),
+    check("door rate", Needs::Door, &[Verdict::DoorRate, Verdict::DoorBound], |_| "all in its half".into()),
 ];
 
 const CARRIER: &[Verdict] = &[

@@ -98,15 +98,15 @@ impl State for Snapshot {
         Some(&self.signed_arrival)
     }
 
-    fn door_arrival(&self) -> Option<&AtomicU64> {
+    fn door_arrival(&self, _: u32) -> Option<&AtomicU64> {
         Some(&self.free)
     }
 
-    fn door_cell(&self, _: usize) -> Option<&AtomicU64> {
+    fn door_cell(&self, _: u32, _: usize) -> Option<&AtomicU64> {
         Some(&self.free)
     }
 
-    fn door_seen(&self, _: usize) -> Option<&AtomicU64> {
+    fn door_seen(&self, _: u32, _: usize) -> Option<&AtomicU64> {
         Some(&self.free)
     }
 

@@ -2,12 +2,14 @@
 //! told the same changes; a verdict is compared by its name.
 
 use std::mem::offset_of;
+use std::time::Duration;
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use nexus0::dataplane::{Events, KernelMaps, Program};
 use nexus0_common::auth::FrameKey;
 use nexus0_common::classify::classify;
-use nexus0_common::maps::{Config, DOOR_CELLS, DOOR_SLOT, Door, Keys, Peer, Rate};
+use nexus0_common::door::HALVES;
+use nexus0_common::maps::{Config, DOOR_CELLS, DOOR_SLOT, Door, Keys, Own, Peer, Rate};
 use nexus0_common::memory::MemoryMaps;
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::PORT;
@@ -18,6 +20,8 @@ use nexus0_core::time::Time;
 use crate::oracle::{self, Name, Oracle};
 use crate::world::{boot_time, kernel_verdict};
 
+/// More than it takes to ask everybody.
+const SLACK: u64 = 1_000_000;
 const CELL_KEY: [u64; 2] = [11, 12];
 const PEER_WORDS: usize = size_of::<Peer>() / 8;
 const DOOR_WORDS: usize = size_of::<Door>() / 8;
@@ -72,6 +76,8 @@ pub(crate) enum Change {
     CommitSigned([u8; 8], [u8; 4], u64),
     Joining(bool),
     Addresses(Vec<[u8; 16]>),
+    /// The two door nonces, and the first bytes of the request.
+    Own([[u8; 4]; 2], [u8; 8]),
     Rates([Rate; 3]),
 }
 
@@ -128,6 +134,11 @@ impl Judges {
     }
 
     pub(crate) fn judge(&mut self, frame: &[u8]) -> Verdicts {
+        let now = self.now();
+        if self.kernel.is_some() && (now + SLACK) >> 33 != now >> 33 {
+            // Tags are forgotten in this very moment: not for one earlier than for the other.
+            std::thread::sleep(Duration::from_nanos(2 * SLACK));
+        }
         let now = self.now();
         let maps = self.host.maps_mut();
         maps.now = now;
@@ -197,6 +208,15 @@ where
         },
         Change::Joining(joining) => MapOp::Joining(*joining),
         Change::Addresses(addresses) => MapOp::Addresses(addresses.clone()),
+        Change::Own(nonces, request) => {
+            let own = Own {
+                nonces: nonces.map(u32::from_ne_bytes),
+                request: u64::from_ne_bytes(*request),
+            };
+            return filter
+                .configure(|config| config.own = own)
+                .expect("configured");
+        }
         Change::Rates([member, source, door]) => {
             let set = |config: &mut Config| {
                 (config.member, config.source, config.door) = (*member, *source, *door);
@@ -221,6 +241,7 @@ fn tell(oracle: &mut Oracle, change: &Change, now: u64) {
         }
         Change::Joining(joining) => oracle.joining = *joining,
         Change::Addresses(addresses) => oracle.addresses.clone_from(addresses),
+        Change::Own(nonces, request) => (oracle.nonces, oracle.request) = (*nonces, *request),
         Change::Rates(rates) => {
             let [member, source, door] =
                 rates.map(|Rate { interval, burst }| oracle::Rate { interval, burst });
@@ -283,14 +304,23 @@ impl Kernel {
                 .write_signed_arrival(slot, signed)
                 .expect("written");
         }
-        let mut door = self.door.get(&0, 0).expect("the door");
-        let tags = offset_of!(Door, seen) / 8;
-        for (index, word) in door.iter_mut().enumerate() {
-            if !(tags..tags + DOOR_CELLS).contains(&index) {
-                *word = word.saturating_sub(span);
+        assert_eq!(
+            span % (1 << 33),
+            0,
+            "tags are forgotten at the same instants"
+        );
+        for half in 0..HALVES as u32 {
+            let mut door = self.door.get(&half, 0).expect("the door");
+            let tags = offset_of!(Door, seen) / 8;
+            for (index, word) in door.iter_mut().enumerate() {
+                *word = if (tags..tags + DOOR_CELLS).contains(&index) {
+                    0
+                } else {
+                    word.saturating_sub(span)
+                };
             }
+            self.door.set(half, door, 0).expect("written");
         }
-        self.door.set(0, door, 0).expect("written");
     }
 
     /// Keys that ended before the clock began still end one before the other.

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod differential;
+mod door;
 mod figures;
 mod judges;
 mod mutate;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::story::{NODES, Story};
-use crate::world::{Draft, OWN};
+use crate::world::{Draft, NONCE, OWN, PREVIOUS, REQUEST};
 
 /// Draws frames from a seed.
 pub(crate) struct Mutator {
@@ -134,7 +134,8 @@ impl Mutator {
         if frame_type.blocks().is_none() {
             draft.blocks = 1 + random.below(18) as usize;
         }
-        draft.fill = random.random.next_u32() as u8;
+        let any = random.random.next_u32() as u8;
+        draft.fill = random.pick(&[any, any, NONCE, PREVIOUS, REQUEST]);
         draft
     }
 

@@ -44,12 +44,16 @@ pub(crate) enum Deviation {
     OpenDoor,
     /// What the strangers' rate refuses is not charged to its source.
     RefusedFree,
+    /// All strangers share the half of those who are not bound.
+    OneHalf,
+    /// An entry of an ANSWER binds it although the signature stands there.
+    LateEntry,
     /// Hop limit 254 passes.
     HopLimit,
 }
 
 impl Deviation {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::NarrowWindow,
         Self::SwappedClass,
         Self::LateEnd,
@@ -61,6 +65,8 @@ impl Deviation {
         Self::OldWindows,
         Self::OpenDoor,
         Self::RefusedFree,
+        Self::OneHalf,
+        Self::LateEntry,
         Self::HopLimit,
     ];
 }
@@ -106,6 +112,8 @@ pub(crate) struct Oracle {
     pub(crate) unit: u64,
     pub(crate) addresses: Vec<[u8; 16]>,
     pub(crate) joining: bool,
+    pub(crate) nonces: [[u8; 4]; 2],
+    pub(crate) request: [u8; 8],
     pub(crate) member_rate: Rate,
     pub(crate) source_rate: Rate,
     pub(crate) stranger_rate: Rate,
@@ -116,9 +124,16 @@ pub(crate) struct Oracle {
     keys: BTreeMap<[u8; 4], Key>,
     members: BTreeMap<[u8; 8], Due>,
     windows: BTreeMap<WindowOf, Seen>,
-    tags: BTreeMap<u64, [u8; 8]>,
+    halves: [Half; 2],
+}
+
+/// What is remembered of those who are bound, and of those who are not.
+#[derive(Default)]
+struct Half {
+    /// Places of tags, and in which span of 2^33 ns one was seen there last.
+    tags: BTreeMap<(u64, u64), u64>,
     sources: BTreeMap<u64, u128>,
-    strangers: u128,
+    all: u128,
 }
 
 /// A frame in its datagram, its fields read and none of them believed.
@@ -147,6 +162,8 @@ impl Oracle {
             unit: 1,
             addresses: Vec::new(),
             joining: false,
+            nonces: [[0; 4]; 2],
+            request: [0; 8],
             member_rate: rate,
             source_rate: rate,
             stranger_rate: rate,
@@ -157,9 +174,7 @@ impl Oracle {
             keys: BTreeMap::from([(door_id, door)]),
             members: BTreeMap::new(),
             windows: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            strangers: 0,
+            halves: Default::default(),
         }
     }
 
@@ -395,30 +410,58 @@ impl Oracle {
         if matches!(frame.kind.name, "ANSWER" | "HOLD") && !open {
             return Err("door-closed");
         }
-        let mark: [u8; 8] = frame.tag[..8].try_into().expect("eight");
-        let mark_cell = self.cell(&mark);
-        if self.tags.get(&mark_cell) == Some(&mark) {
+        let bound = self.bound(frame);
+        let tag_hash = self.hash(&frame.tag[..8]);
+        let tag_place = (tag_hash % 4096, tag_hash / 4096 % 32);
+        let span = now >> 33;
+        if self.halves[usize::from(bound)].tags.get(&tag_place) == Some(&span) {
             return Err("door-repeat");
         }
         self.tag(key, frame)?;
-        self.tags.insert(mark_cell, mark);
-        let source_cell = self.cell(&frame.datagram.source[8..]);
-        let source_rate = self.source_rate;
-        let held = self.sources.get(&source_cell).copied();
-        let source = self.sources.entry(source_cell).or_default();
-        charge(source, now, source_rate).map_err(|()| "door-source")?;
-        charge(&mut self.strangers, now, self.stranger_rate).map_err(|()| {
+        let source_cell = self.hash(&frame.datagram.source[8..]) % 4096;
+        let half = &mut self.halves[usize::from(bound)];
+        half.tags.insert(tag_place, span);
+        let source = half.sources.entry(source_cell).or_default();
+        let held = *source;
+        if frame.kind.name != "BEACON" {
+            charge(source, now, self.source_rate).map_err(|()| "door-source")?;
+        }
+        let refusal = if bound { "door-bound" } else { "door-rate" };
+        charge(&mut half.all, now, self.stranger_rate).map_err(|()| {
             if self.deviation == Some(Deviation::RefusedFree) {
-                self.sources.insert(source_cell, held.unwrap_or_default());
+                *source = held;
             }
-            "door-rate"
+            refusal
         })
     }
 
-    fn cell(&self, bytes: &[u8]) -> u64 {
+    /// Whether a frame at the door carries what this receiver drew itself.
+    fn bound(&self, frame: &Frame<'_>) -> bool {
+        let body = &frame.authenticated[24..];
+        let ours = |bytes: &[u8]| self.request != [0; 8] && bytes[..8] == self.request;
+        let bound = match frame.kind.name {
+            "REQ_EPOCH" | "DOOR-REPLY" => {
+                body[..4] != [0; 4] && self.nonces.iter().any(|nonce| body[..4] == *nonce)
+            }
+            "HOLD" => ours(body),
+            "ANSWER" => {
+                let signature = if self.deviation == Some(Deviation::LateEntry) {
+                    0
+                } else {
+                    64
+                };
+                let mut entries = (0..7).map(|entry| 212 + 112 * entry);
+                entries.any(|at| at + 112 + signature <= body.len() && ours(&body[at..]))
+            }
+            _ => false,
+        };
+        bound && self.deviation != Some(Deviation::OneHalf)
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u64 {
         let mut sip = SipHasher24::new_with_keys(self.cell_key[0], self.cell_key[1]);
         sip.write(bytes);
-        sip.finish() % 4096
+        sip.finish()
     }
 
     fn longer(&self, rate: Rate) -> Rate {

@@ -8,7 +8,7 @@ use nexus0_common::maps::Rate;
 use crate::judges::{Change, Judges, TestKey, Verdicts};
 use crate::mutate::Mutator;
 use crate::oracle::Deviation;
-use crate::world::OWN;
+use crate::world::{NONCE, OWN, PREVIOUS, REQUEST};
 
 /// Epoch keys that there are. A node holds four of them at most.
 const KEYS: u8 = 7;
@@ -84,7 +84,7 @@ impl Story {
     fn happen(&mut self) {
         let node = NODES[self.mutator.below(NODES.len() as u32) as usize];
         let key = self.any_key();
-        match self.mutator.below(16) {
+        match self.mutator.below(18) {
             0..4 => self.step(),
             4..7 => self.install(),
             7 => {
@@ -99,6 +99,7 @@ impl Story {
                 self.judges.change(&Change::Joining(self.joining));
             }
             14 => self.move_house(),
+            15..17 => self.draw_nonces(),
             _ => self.change_rates(),
         }
     }
@@ -148,6 +149,14 @@ impl Story {
         self.addresses = (0..count).map(|_| self.mutator.own_address()).collect();
         self.judges
             .change(&Change::Addresses(self.addresses.clone()));
+    }
+
+    /// Values that bodies are filled with, and zero, which binds nothing.
+    fn draw_nonces(&mut self) {
+        let mut fill = |first, second| [first, second, 0][self.mutator.below(3) as usize];
+        let nonces = [[fill(NONCE, PREVIOUS); 4], [fill(NONCE, PREVIOUS); 4]];
+        let request = [fill(REQUEST, NONCE); 8];
+        self.judges.change(&Change::Own(nonces, request));
     }
 
     fn change_rates(&mut self) {

@@ -7,14 +7,21 @@ use nexus0_common::wire::{Class, FrameType};
 use nexus0_core::filter::Maps;
 
 use crate::table::{Row, keyed, row, shape, spoilt, ways_around};
-use crate::world::{Draft, Keys, MEMBERS, World, both, key};
+use crate::world::{Draft, Keys, MEMBERS, NONCE, World, both, key};
 
-const FREE: Rate = Rate {
+/// Buckets that never fill.
+pub(crate) const FREE: Rate = Rate {
     interval: 0,
     burst: 1 << 60,
 };
 
-fn judge(world: &mut World, rows: Vec<Row>) -> Vec<Verdict> {
+/// Buckets that let one frame through.
+pub(crate) const ONE: Rate = Rate {
+    interval: 1 << 60,
+    burst: 0,
+};
+
+pub(crate) fn judge(world: &mut World, rows: Vec<Row>) -> Vec<Verdict> {
     let mut wrong = Vec::new();
     let mut met = Vec::new();
     for Row {
@@ -55,23 +62,12 @@ fn every_reason_is_given_by_host_and_kernel_alike() {
 
 /// Rates, with buckets that let one frame through.
 fn rates() -> Vec<Verdict> {
-    let mut world = World::new(Rate {
-        interval: 1 << 60,
-        burst: 0,
-    });
+    let mut world = World::new(ONE);
     let pulse = |sequence| Draft::pulse(key(1), MEMBERS[0], sequence).frame();
     let request = |sequence| Draft::of(FrameType::ReqEpoch, key(9), [7; 8], sequence);
-    let mut from_elsewhere = request(3).envelope();
-    from_elsewhere.source[15] = 9;
-    let mut draft = request(3);
-    draft.fill = 1;
-    let payload = {
-        let mut bytes = draft.payload();
-        let length = bytes.len() - 40;
-        bytes.truncate(length);
-        let trailer = key(9).trailer(&bytes, &from_elsewhere.source, &draft.destination());
-        bytes.extend(trailer.expect("well-formed"));
-        bytes
+    let bound = |sequence| Draft {
+        fill: NONCE,
+        ..request(sequence)
     };
     judge(
         &mut world,
@@ -80,11 +76,9 @@ fn rates() -> Vec<Verdict> {
             row("a pulse too many", pulse(2), Verdict::Rate),
             row("a stranger", request(1).frame(), Verdict::Accepted),
             row("the same stranger", request(2).frame(), Verdict::DoorSource),
-            row(
-                "another stranger",
-                from_elsewhere.wrap(&payload),
-                Verdict::DoorRate,
-            ),
+            row("another", request(3).frame_from(3), Verdict::DoorRate),
+            row("a bound one", bound(4).frame_from(4), Verdict::Accepted),
+            row("another", bound(5).frame_from(5), Verdict::DoorBound),
         ],
     )
 }

@@ -4,7 +4,7 @@ use nexus0::dataplane::{Events, KernelMaps, Program, Verifier};
 use nexus0::flood::envelope::Envelope;
 use nexus0_common::auth::FrameKey;
 use nexus0_common::classify::classify;
-use nexus0_common::maps::{Config, Rate};
+use nexus0_common::maps::{Config, Own, Rate};
 use nexus0_common::memory::MemoryMaps;
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::{Class, FrameType, GROUP, HEADER_LEN, Header, PORT, authenticated_len};
@@ -14,6 +14,18 @@ pub(crate) const OWN: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 0
 pub(crate) const PEER: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 0xfe, 0, 0, 2];
 pub(crate) const MEMBERS: [[u8; 8]; 3] = [[1; 8], [2; 8], [3; 8]];
 const XDP_PASS: u32 = 2;
+
+/// Fills of a body that make it bound, in frames whose receiver is the world.
+pub(crate) const NONCE: u8 = 0xd1;
+pub(crate) const PREVIOUS: u8 = 0xd2;
+pub(crate) const REQUEST: u8 = 0xe1;
+const OWN_WORDS: Own = Own {
+    nonces: [
+        u32::from_ne_bytes([NONCE; 4]),
+        u32::from_ne_bytes([PREVIOUS; 4]),
+    ],
+    request: u64::from_ne_bytes([REQUEST; 8]),
+};
 
 /// The keys of the world: the door's, two live epochs, one over, one not begun.
 pub(crate) struct Keys {
@@ -71,6 +83,7 @@ impl World {
         config.addresses[0] = OWN;
         config.address_count = 1;
         config.sample_shift = [0; 64];
+        config.own = OWN_WORDS;
         (config.member, config.source, config.door) = (rate, rate, rate);
         let mut world = Self {
             memory: MemoryMaps::new(config),
@@ -189,8 +202,19 @@ impl Draft {
         }
     }
 
+    /// The whole frame, from an address that ends in another byte.
+    pub(crate) fn frame_from(&self, last: u8) -> Vec<u8> {
+        let mut envelope = self.envelope();
+        envelope.source[15] = last;
+        envelope.wrap(&self.payload_from(&envelope.source))
+    }
+
     /// The UDP payload.
     pub(crate) fn payload(&self) -> Vec<u8> {
+        self.payload_from(&PEER)
+    }
+
+    fn payload_from(&self, source: &[u8; 16]) -> Vec<u8> {
         let header = Header {
             version: nexus0_common::wire::LOWEST_VERSION,
             frame_type: self.frame_type,
@@ -201,7 +225,7 @@ impl Draft {
         };
         let mut bytes = header.emit().to_vec();
         bytes.resize(authenticated_len(self.blocks).max(HEADER_LEN), self.fill);
-        let trailer = self.key.trailer(&bytes, &PEER, &self.destination());
+        let trailer = self.key.trailer(&bytes, source, &self.destination());
         bytes.extend(trailer.expect("a draft is well-formed"));
         bytes
     }
