@@ -206,6 +206,12 @@ impl SignedPeer {
     };
 }
 
+/// Rate of each half of the door: 1,000 frames/s, 256 ahead.
+pub const DOOR_RATE: Rate = Rate {
+    interval: 1_000_000,
+    burst: 256_000_000,
+};
+
 impl Config {
     /// The settings PROTOCOL section 4 gives, for a filter that knows no address yet.
     pub const fn new(port: u16, cell_key: [u64; 2]) -> Self {
@@ -226,10 +232,7 @@ impl Config {
                 interval: 100 * MILLISECOND,
                 burst: 1600 * MILLISECOND,
             },
-            door: Rate {
-                interval: MILLISECOND,
-                burst: 256 * MILLISECOND,
-            },
+            door: DOOR_RATE,
             own: Own {
                 nonces: [0; 2],
                 request: 0,

@@ -21,7 +21,8 @@ use nexus0_common::reason::{COUNTERS, Verdict};
 use nexus0_common::wire::Class;
 
 use crate::once::{
-    nexus0_bound, nexus0_check_tag, nexus0_compress, nexus0_find_key, nexus0_forget_path, nexus0_trailer,
+    nexus0_bound, nexus0_check_tag, nexus0_compress, nexus0_find_key, nexus0_forget_path,
+    nexus0_trailer,
 };
 use crate::window::SCRATCH_WORDS;
 

@@ -125,17 +125,23 @@ impl Node {
             chain: None,
         };
         match header.frame_type.slot() {
-            Slot::Door => self.admit_stranger(&shape, frame),
+            Slot::Door => self.admit_stranger(now, &shape, frame),
             Slot::Epoch => self.admit_member(now, &shape, frame),
         }
     }
 
-    fn admit_stranger<'a>(&self, shape: &Shape<'_>, frame: Admitted<'a>) -> Option<Admitted<'a>> {
+    fn admit_stranger<'a>(
+        &mut self,
+        now: Time,
+        shape: &Shape<'_>,
+        frame: Admitted<'a>,
+    ) -> Option<Admitted<'a>> {
         let answers = matches!(frame.header.frame_type, FrameType::Answer | FrameType::Hold);
         let passes = frame.key_id() == self.door.id
             && shape.pre_tag_matches(&self.door, &frame.source, &frame.destination)
             && (!answers || self.join.is_some())
-            && shape.tag_matches(&self.door);
+            && shape.tag_matches(&self.door)
+            && self.within_door_rate(now, &frame);
         passes.then_some(frame)
     }
 

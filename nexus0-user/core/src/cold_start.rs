@@ -61,7 +61,7 @@ impl Node {
         if !self.join.as_ref()?.candidates.contains_key(&sender) {
             self.add_candidate(&request, sender)?;
         }
-        let nonce = self.random();
+        let nonce = self.probe_nonce();
         let candidate = self.join.as_mut()?.candidates.get_mut(&sender)?;
         if candidate.proved.is_some_and(|at| now.since(at) < FRESH / 2) {
             return None;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use nexus0_common::maps::{
-    ADDRESSES, Config, DOOR_SLOT, GENERATIONS, KEY_SLOTS, KeySlot, Keys, MAX_PEERS, SCHEMA, flags,
+    ADDRESSES, Config, DOOR_SLOT, GENERATIONS, KEY_SLOTS, KeySlot, Keys, MAX_PEERS, Own, SCHEMA,
+    flags,
 };
 use nexus0_common::{rate, replay};
 
@@ -58,6 +59,8 @@ pub enum MapOp {
     },
     /// Whether answers and holds may pass.
     Joining(bool),
+    /// What binds frames at the door to this node.
+    Own(Own),
     /// The interface's addresses.
     Addresses(Vec<[u8; 16]>),
 }
@@ -220,6 +223,10 @@ impl<M: Maps> Filter<M> {
             MapOp::Joining(joining) => {
                 let others = self.config.flags & !flags::JOINING;
                 self.config.flags = others | if *joining { flags::JOINING } else { 0 };
+                self.write_config()
+            }
+            MapOp::Own(own) => {
+                self.config.own = *own;
                 self.write_config()
             }
             MapOp::Addresses(addresses) => {

@@ -30,7 +30,7 @@ pub(crate) const SETTLING: Duration = Duration::from_secs(1);
 pub(crate) struct Join {
     nonce: [u8; 16],
     ephemeral: StaticSecret,
-    request: RequestId,
+    pub(crate) request: RequestId,
     pub(crate) started: Time,
     attempt: u8,
     /// A member said that there is a mesh: no cold start before this.
@@ -94,6 +94,7 @@ impl Node {
             newest: None,
         });
         self.op(MapOp::Joining(true));
+        self.tell_own();
         if self.address.is_none() {
             return;
         }
@@ -111,8 +112,9 @@ impl Node {
         let attempt = join.attempt;
         join.attempt = attempt.saturating_add(1);
         let (nonce, ephemeral) = (join.nonce, join.ephemeral_key());
+        let door_nonce = self.bind(attempt);
         let body = Request {
-            door_nonce: [0; 4],
+            door_nonce,
             nonce,
             ephemeral,
             grant,
@@ -251,6 +253,8 @@ impl Node {
         for timer in [Timer::Request, Timer::Judge, Timer::Welcome] {
             self.timers.stop(timer);
         }
+        self.forget_beacons();
+        self.tell_own();
         self.op(MapOp::Joining(false));
     }
 

@@ -27,6 +27,7 @@ pub mod view;
 mod admission;
 mod answer;
 mod cold_start;
+mod door;
 mod election;
 mod epoch;
 mod fence;

@@ -31,7 +31,7 @@ impl Node {
                 chain,
                 number,
                 revocation: 0,
-                door_nonce: [0; 4],
+                door_nonce: self.door_nonce(),
                 grant,
             },
         )
@@ -40,6 +40,7 @@ impl Node {
     /// Another chain's anchor shows itself. If it ranks above this one, a nonce decides.
     pub(crate) fn on_beacon(&mut self, _now: Time, frame: &Admitted<'_>) -> Option<()> {
         let beacon = Beacon::parse(frame.body())?;
+        self.hear_beacon(frame, &beacon);
         let own = self.lineage.as_ref()?.chain;
         if !self.is_anchor() || ChainId(beacon.chain) == own {
             return None;
@@ -49,7 +50,7 @@ impl Node {
             return None;
         }
         self.check_signature(frame, grant.public_key())?;
-        let nonce = self.random();
+        let nonce = self.probe_nonce();
         self.rival = Some(Rival { grant, nonce });
         self.send_door(
             frame.source,

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::admission::Admitted;
 use crate::answer::Desk;
+use crate::door::Door;
 use crate::epoch::{EpochKey, KeyRing, Rhythm};
 pub use crate::event::Event;
 use crate::fence::Fence;
@@ -143,6 +144,12 @@ pub enum Input<'a> {
         /// UDP payload.
         payload: &'a [u8],
     },
+    /// Bytes that the filter has refused at its door because of a rate, since it was loaded. To be told every
+    /// 50 to 100 ms while this node is the anchor.
+    DoorRefused {
+        /// Counted from the Ethernet header.
+        bytes: u64,
+    },
     /// Say goodbye.
     Leave,
 }
@@ -195,6 +202,7 @@ pub struct Node {
     pub(crate) address: Option<[u8; 16]>,
     pub(crate) address_lost: Option<Time>,
     pub(crate) door: Material,
+    pub(crate) at_door: Door,
     pub(crate) keys: KeyRing,
     pub(crate) roster: Roster,
     pub(crate) draft: Draft,
@@ -254,6 +262,7 @@ impl Node {
             address: None,
             address_lost: None,
             door,
+            at_door: Door::default(),
             keys: KeyRing::default(),
             roster,
             draft: Draft::default(),
@@ -295,6 +304,7 @@ impl Node {
                     None => self.refuse(payload),
                 }
             }
+            Input::DoorRefused { bytes } => drop(self.door_refused(now, bytes)),
             Input::Leave => self.leave(now),
         }
     }
@@ -375,6 +385,7 @@ impl Node {
             Timer::Pages => self.send_pages(now),
             Timer::AskRoster => self.ask_roster(now),
             Timer::AskEpoch => self.ask_epoch(now),
+            Timer::Nonce => self.draw_door_nonce(now),
             Timer::Pulse => self.pulse(now),
             Timer::Announce => self.announce(now),
             Timer::Turn => self.turn(now),
@@ -420,6 +431,7 @@ impl Node {
         if !first {
             return;
         }
+        self.draw_door_nonce(now);
         let pause = self
             .address_lost
             .take()

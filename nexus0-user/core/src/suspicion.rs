@@ -216,7 +216,7 @@ impl Node {
         }
         let grant = self.strangers_grant(&request.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
-        let nonce = self.random();
+        let nonce = self.probe_nonce();
         self.suspicion.door_nonce = Some(nonce);
         self.send_door(
             frame.source,

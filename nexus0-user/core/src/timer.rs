@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     AskRoster,
     /// Ask for the next epoch.
     AskEpoch,
+    /// Draw the next door nonce.
+    Nonce,
     /// Send a pulse.
     Pulse,
     /// Announce the next epoch.

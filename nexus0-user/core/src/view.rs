@@ -156,6 +156,10 @@ pub struct Counters {
     pub refused: u64,
     /// Of these, the ones under a key held and of a member known: what the filter must not let through.
     pub disagreements: u64,
+    /// Frames at the door beyond the rate of their half.
+    pub door_refused: u64,
+    /// Beacons sent because the filter refused frames at the door.
+    pub extra_beacons: u64,
     /// Signatures that did not verify.
     pub signature_failures: u64,
     /// Requests to join that verified.

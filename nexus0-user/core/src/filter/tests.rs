@@ -275,6 +275,12 @@ fn joining_and_addresses_reach_the_settings() {
     let Ok(config) = filter.maps().config();
     assert_eq!((config.flags, config.address_count), (flags::JOINING, 1));
     assert_eq!(config.addresses[0], [3; 16]);
+    let own = Own {
+        nonces: [1, 2],
+        request: 3,
+    };
+    apply(&mut filter, &MapOp::Own(own));
+    assert_eq!(filter.maps().maps.config.own, own);
     apply(&mut filter, &MapOp::Joining(false));
     assert_eq!(filter.config().flags, 0);
     let Ok(()) = filter.heartbeat(Time(77));
