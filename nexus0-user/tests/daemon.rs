@@ -2,6 +2,7 @@
 
 mod interfaces;
 mod link;
+mod python;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};

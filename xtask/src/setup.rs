@@ -10,10 +10,11 @@ use crate::toolchain::Compiler;
 use crate::{apt, cmd, linker, paths, toolchain};
 
 /// Programs that are called, the packages that have them, and who calls.
-const PROGRAMS: [(&str, &str, &str); 3] = [
+const PROGRAMS: [(&str, &str, &str); 4] = [
     ("ip", "iproute2", "nodes and the lab use"),
     ("setpriv", "util-linux", "tests and measurements use"),
     ("nsenter", "util-linux", "tests use"),
+    ("python3", "python3-venv", "a test uses"),
 ];
 
 /// Options of `setup`.

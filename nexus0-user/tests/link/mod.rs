@@ -307,8 +307,13 @@ impl Link {
     }
 
     /// A file of the link's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// What is in it.
     pub(crate) fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.folder.join(name)).unwrap()
+        fs::read_to_string(self.path(name)).unwrap()
     }
 
     fn run_dir(&self, node: usize) -> PathBuf {
