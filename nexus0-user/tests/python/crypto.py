@@ -92,6 +92,9 @@ class Material:
     def tag(self, authenticated: bytes) -> bytes:
         return hmac.digest(self.mac, authenticated, "sha256")
 
+    def tag_right(self, authenticated: bytes, tag: bytes) -> bool:
+        return hmac.compare_digest(tag, self.tag(authenticated))
+
 
 def mesh_id(root: bytes) -> bytes:
     return sha256(b"nexus0 v1 mesh", root)[:16]

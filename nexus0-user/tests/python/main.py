@@ -1,5 +1,5 @@
-"""The node on a link: `main.py key SEED` prints the public key, `main.py run --iface IF --seed SEED --grant GRANT` runs.
-What happens is printed as one JSON object a line."""
+"""The node on a link: `main.py key SEED` prints the public key, `main.py run --iface IF --seed SEED --grant GRANT`
+runs. What happens is printed as one JSON object a line."""
 
 from __future__ import annotations
 

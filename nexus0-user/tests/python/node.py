@@ -42,7 +42,7 @@ class Node:
         self.held: set[bytes] = set()
         self.answered: set[bytes] = set()
         self.sequence = self.door_sequence = 0
-        self.started = now
+        self.started = self.came_in = now
         self.out: list[tuple[bytes, bytes]] = []
         self.events: list[dict[str, Any]] = []
         self.begin_join(now, "start")
@@ -131,10 +131,13 @@ class Node:
         if now - self.sign_of_life < 1.25 * pulse or now < self.probe_due:
             return
         self.probe_due = now + pulse / 5
-        still_heard = [node for node in self.roster.heard(now, 2.5 * pulse) if node != self.anchor]
-        above = [node for node in still_heard if self.roster.seniority(node) < self.roster.seniority(self.id)]
-        if len(above) < 16:
+        if self.standing(now) < 16:
             self.to_anchor(now, "PROBE", {"nonce": os.urandom(16)})
+
+    def standing(self, now: float) -> int:
+        """How many rank above this node among the members still heard."""
+        heard = self.roster.heard(now, 2.5 * self.rhythm.pulse) - {self.anchor, self.id}
+        return sum(1 for node in heard if self.roster.rank(node) > self.roster.rank(self.id))
 
     def look_after(self, now: float) -> None:
         """Reasons to join again."""
@@ -144,7 +147,7 @@ class Node:
         lacking = self.roster.lacking_since
         if lacking is not None and now - lacking > 3 * self.rhythm.pulse:
             self.begin_join(now, "the announced roster was not held")
-        elif self.roster.order and self.roster.complete and self.id not in self.roster.order:
+        elif now - self.came_in > 3 * self.rhythm.pulse and self.roster.complete and self.id not in self.roster.order:
             self.begin_join(now, "left out of the roster")
 
     def ask(self, now: float, what: int) -> None:
@@ -233,7 +236,7 @@ class Node:
         self.roster.admit(self.grant, wire.VERSIONS.stop - 1)
         anchor = self.roster.admit(grant, wire.VERSIONS.start)
         anchor.address, anchor.heard = frame.source, now
-        join.taken, join.taken_rank = now, grant.rank()
+        join.taken, join.taken_rank, self.came_in = now, grant.rank(), now
         self.say("joined", anchor=grant.name, chain=f["chain"].hex(), number=f["number"])
         self.announced(now, f["roster"])
         self.pulse(now)
@@ -398,11 +401,10 @@ class Node:
         self.repeats = dict(list(self.repeats.items())[-63:])
         self.repeats[request] = self.repeats.get(request, 0) + 1
         silent = now - self.sign_of_life > 1.25 * self.rhythm.pulse
-        if (silent or self.repeats[request] == 3) and request not in self.held:
-            heard = set(self.roster.heard(now, 2.5 * self.rhythm.pulse)) - {self.anchor} | {self.id}
-            if self.id in sorted(heard, key=self.roster.seniority)[:3]:
-                self.held.add(request)
-                self.send("HOLD", {"request": request, "grant": self.grant.raw}, frame.source)
+        asked_in_vain = silent or self.gone or self.repeats[request] == 3
+        if asked_in_vain and request not in self.held and self.standing(now) < 3:
+            self.held.add(request)
+            self.send("HOLD", {"request": request, "grant": self.grant.raw}, frame.source)
 
     # What comes in.
 
@@ -441,11 +443,13 @@ class Node:
         member = self.roster.members.get(frame.sender)
         if member is None or frame.sequence >= 2**37 or not key.window(frame).fresh(frame.sequence):
             return
-        if frame.version not in wire.VERSIONS or not frame.tag_right(key.material):
+        due = member.next_due(frame.kind.signed, now)
+        if due is None or not frame.tag_right(key.material):
             return
         if frame.kind.signed and not frame.signature_right(member.grant.public, self.mesh, key.chain):
             return
         key.window(frame).mark(frame.sequence)
+        member.due[frame.kind.signed] = due
         self.note(now, frame, member)
         handlers = {
             "ANCHOR": self.on_anchor,

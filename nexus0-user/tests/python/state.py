@@ -78,6 +78,12 @@ class Member:
     wire: int
     address: bytes | None = None
     heard: float | None = None
+    due: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})
+
+    def next_due(self, signed: bool, now: float) -> float | None:
+        """1,000 frames a second, 256 ahead, the signed ones for themselves. None if this one is too many."""
+        due = self.due[signed]
+        return None if due > now + 0.256 else max(due, now) + 0.001
 
 
 @dataclass
@@ -153,10 +159,8 @@ class Roster:
     def rank(self, node: bytes) -> tuple[int, int, bytes]:
         return self.members[node].grant.rank(self.seniority(node))
 
-    def heard(self, now: float, within: float) -> list[bytes]:
-        """Who was heard lately, in the order of succession."""
-        lately = [n for n, m in self.members.items() if m.heard is not None and now - m.heard <= within]
-        return sorted(lately, key=self.seniority)
+    def heard(self, now: float, within: float) -> set[bytes]:
+        return {n for n, m in self.members.items() if m.heard is not None and now - m.heard <= within}
 
 
 @dataclass

@@ -161,7 +161,7 @@ class Frame:
         return self.trailer[:8] == pre_tag(key, self.authenticated, self.source, self.destination, self.trailer[8:])
 
     def tag_right(self, key: Material) -> bool:
-        return crypto.hmac.compare_digest(self.trailer[8:], key.tag(self.authenticated))
+        return key.tag_right(self.authenticated, self.trailer[8:])
 
     def signature_right(self, public_key: bytes, mesh: bytes, chain: bytes) -> bool:
         signed, signature = self.authenticated[:-64], self.authenticated[-64:]
