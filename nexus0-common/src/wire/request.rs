@@ -1,10 +1,10 @@
 //! REQ_EPOCH: let me in.
 //!
 //! ```text
-//! 0            4       20          52      186     187    188
-//! +------------+-------+-----------+-------+-------+------+-------+
-//! | door nonce | nonce | ephemeral | grant |attempt|lowest|highest|
-//! +------------+-------+-----------+-------+-------+------+-------+
+//! 0            4       20          52      186     187    188     189
+//! +------------+-------+-----------+-------+-------+------+-------+--------+
+//! | door nonce | nonce | ephemeral | grant |attempt|lowest|highest|reigning|
+//! +------------+-------+-----------+-------+-------+------+-------+--------+
 //! ```
 
 use super::cursor::{Reader, Writer};
@@ -27,6 +27,8 @@ pub struct Request {
     pub lowest: u8,
     /// Highest wire version spoken.
     pub highest: u8,
+    /// Number of the chain whose anchor asks, for itself and its followers; zero: a joiner asks.
+    pub reigning: u64,
 }
 
 impl Request {
@@ -41,6 +43,7 @@ impl Request {
             attempt: reader.u8()?,
             lowest: reader.u8()?,
             highest: reader.u8()?,
+            reigning: reader.u64()?,
         })
     }
 }
@@ -56,7 +59,8 @@ impl Body for Request {
             .put(&self.grant)
             .put(&[self.attempt])
             .put(&[self.lowest])
-            .put(&[self.highest]);
+            .put(&[self.highest])
+            .put(&self.reigning.to_be_bytes());
     }
 }
 
@@ -74,13 +78,14 @@ mod tests {
             attempt: 5,
             lowest: 6,
             highest: 7,
+            reigning: 8,
         };
         let mut bytes = [0; 1119];
         let mut writer = Writer::new(&mut bytes);
         body.emit(&mut writer);
-        assert_eq!(writer.position(), Some(189));
+        assert_eq!(writer.position(), Some(197));
         assert_eq!(Request::parse(&bytes), Some(body));
-        for short in [0, 1, 188] {
+        for short in [0, 1, 196] {
             assert_eq!(Request::parse(&bytes[..short]), None, "{short}");
         }
     }

@@ -215,6 +215,6 @@ impl Node {
     }
 }
 
-fn link_local(address: &[u8; 16]) -> bool {
+pub(crate) fn link_local(address: &[u8; 16]) -> bool {
     address.starts_with(&[0xfe, 0x80, 0, 0, 0, 0, 0, 0])
 }

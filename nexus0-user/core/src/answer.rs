@@ -9,12 +9,14 @@ use nexus0_common::wire::{
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::admission::Admitted;
+use crate::election::Rank;
 use crate::epoch::Rhythm;
 use crate::grant::Grant;
 use crate::id::{NodeId, RequestId};
 use crate::join::{answer_context, request_id};
 use crate::node::{Node, Role};
 use crate::roster::Member;
+use crate::rule::gives_way;
 use crate::seal::{JoinBox, Welcome};
 use crate::time::{Time, wire_millis};
 use crate::timer::Timer;
@@ -29,7 +31,7 @@ const FLOOR_STEP: u64 = 1 << 20;
 /// Whatever was forged in a node's name, it can go on from here.
 const MAX_FLOOR: u64 = 1 << 36;
 /// Most requests waiting, answers remembered, joiners not yet heard and requesters remembered.
-const MAX_ROWS: usize = 512;
+pub(crate) const MAX_ROWS: usize = 512;
 /// Members that reply HOLD: the first in the one order.
 const HOLDERS: usize = 3;
 /// A request repeated so often is not being answered.
@@ -119,6 +121,9 @@ impl Node {
             return None;
         }
         let grant = self.strangers_grant(&body.grant, frame.sender)?;
+        if body.reigning > 0 && !gives_way(&Rank::between(&grant), &Rank::between(&self.grant)) {
+            return None;
+        }
         self.check_signature(frame, grant.public_key())?;
         if !self.understands(now, &body) {
             return None;
@@ -147,12 +152,8 @@ impl Node {
     fn admit_applicant(&mut self, now: Time, grant: Grant, highest: u8) -> Option<()> {
         let id = grant.node_id();
         let until = now + self.rhythm.pulses(3, 1);
-        let pending = self
-            .roster
-            .iter()
-            .filter(|(_, member)| member.pending_until.is_some())
-            .count();
-        if self.roster.get(id).is_none() && pending >= MAX_ROWS {
+        let (pending, _) = self.pending();
+        if self.roster.get(id).is_none() && pending >= MAX_ROWS && !self.evict_introduced() {
             return None;
         }
         let known = self.roster.succession().contains(&id);
@@ -166,6 +167,7 @@ impl Node {
         }
         let member = self.roster.get_mut(id)?;
         member.pending_until = (!known).then_some(until);
+        member.introduced = false;
         Some(())
     }
 
@@ -335,7 +337,9 @@ impl Node {
     pub(crate) fn confirm_newcomer(&mut self, now: Time, id: NodeId) -> Option<()> {
         let member: &mut Member = self.roster.get_mut(id)?;
         member.pending_until = None;
-        if self.roster.append(id) {
+        let introduced = core::mem::take(&mut member.introduced);
+        let shown = introduced && self.timers.is_set(Timer::Pages);
+        if self.roster.append(id) && !shown {
             self.announce_newcomer(now, id);
         }
         Some(())

@@ -26,12 +26,23 @@ const MOST_SAVED: u64 = 2;
 
 /// What a joiner keeps of a verified beacon.
 #[derive(Clone, Debug)]
-struct Heard {
+pub(crate) struct Heard {
     sender: NodeId,
     chain: ChainId,
     /// Number and sequence: a recorded beacon is never newer.
     age: (u64, u64),
     nonce: [u8; 4],
+}
+
+impl Heard {
+    pub(crate) fn of(frame: &Admitted<'_>, beacon: &Beacon) -> Self {
+        Self {
+            sender: frame.sender,
+            chain: ChainId(beacon.chain),
+            age: (beacon.number, frame.header.sequence),
+            nonce: beacon.door_nonce,
+        }
+    }
 }
 
 /// The state of one node's door.
@@ -112,21 +123,26 @@ impl Node {
     /// A joiner keeps the newest beacon of each chain.
     pub(crate) fn hear_beacon(&mut self, frame: &Admitted<'_>, beacon: &Beacon) -> Option<()> {
         self.join.as_ref()?;
-        let heard = Heard {
-            sender: frame.sender,
-            chain: ChainId(beacon.chain),
-            age: (beacon.number, frame.header.sequence),
-            nonce: beacon.door_nonce,
-        };
-        let alike = |other: &Heard| (other.sender, other.chain) == (heard.sender, heard.chain);
-        let held = self.at_door.heard.iter().position(alike);
-        let newest = held.and_then(|index| self.at_door.heard.get(index));
+        let heard = Heard::of(frame, beacon);
+        let newest = self
+            .place(&heard)
+            .and_then(|index| self.at_door.heard.get(index));
         if newest.is_some_and(|other| other.age >= heard.age) {
             return None;
         }
         let grant = self.strangers_grant(&beacon.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
-        let index = match held {
+        self.keep_beacon(heard)
+    }
+
+    fn place(&self, heard: &Heard) -> Option<usize> {
+        let alike = |other: &Heard| (other.sender, other.chain) == (heard.sender, heard.chain);
+        self.at_door.heard.iter().position(alike)
+    }
+
+    /// Keeps a verified beacon in place of its chain's one before.
+    pub(crate) fn keep_beacon(&mut self, heard: Heard) -> Option<()> {
+        let index = match self.place(&heard) {
             Some(index) => index,
             None if self.at_door.heard.len() < MAX_HEARD => {
                 self.at_door.heard.push(heard);

@@ -1,6 +1,6 @@
 //! Which epoch keys are held, when each is valid, and which one is sent under (R7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use core::time::Duration;
 
@@ -15,6 +15,8 @@ use crate::time::{Time, part};
 
 /// Most keys held; the one that ends first makes room.
 pub(crate) const MAX_KEYS: usize = 4;
+/// Most keys remembered that made room.
+const MAX_WORN: usize = 16;
 /// Most senders with windows under one key.
 const MAX_SENDERS: usize = 2 * nexus0_common::maps::MAX_PEERS;
 
@@ -75,6 +77,8 @@ pub(crate) struct EpochKey {
     pub(crate) not_before: Time,
     /// First instant after validity.
     pub(crate) not_after: Time,
+    /// Until then the key may come back, by an answer or a MERGE: its windows must be known.
+    over: Time,
     windows: BTreeMap<NodeId, Windows>,
 }
 
@@ -94,6 +98,7 @@ impl EpochKey {
             activation,
             not_before: activation - rhythm.grace(),
             not_after: activation + part(rhythm.epoch, 3, 2),
+            over: activation + part(rhythm.epoch, 3, 2),
             windows: BTreeMap::new(),
         }
     }
@@ -178,34 +183,38 @@ impl Windows {
 
 /// All held keys.
 #[derive(Debug, Default)]
-pub(crate) struct KeyRing(Vec<EpochKey>);
+pub(crate) struct KeyRing {
+    keys: Vec<EpochKey>,
+    /// Keys that made room, and when their time is over.
+    worn: VecDeque<(KeyId, Time)>,
+}
 
 impl KeyRing {
     /// All keys in the order they came.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &EpochKey> {
-        self.0.iter()
+        self.keys.iter()
     }
 
     /// The key with this id.
     pub(crate) fn find(&self, id: KeyId) -> Option<&EpochKey> {
-        self.0.iter().find(|key| key.material.id == id)
+        self.keys.iter().find(|key| key.material.id == id)
     }
 
     /// The key with this id.
     pub(crate) fn find_mut(&mut self, id: KeyId) -> Option<&mut EpochKey> {
-        self.0.iter_mut().find(|key| key.material.id == id)
+        self.keys.iter_mut().find(|key| key.material.id == id)
     }
 
     /// The highest sequence of a sender under any live key.
     pub(crate) fn highest(&self, sender: NodeId) -> u64 {
-        let windows = self.0.iter().filter_map(|key| key.windows.get(&sender));
+        let windows = self.keys.iter().filter_map(|key| key.windows.get(&sender));
         windows.map(|windows| windows.highest).max().unwrap_or(0)
     }
 
     /// The key a chain's members send under.
     pub(crate) fn current(&self, chain: ChainId, now: Time) -> Option<&EpochKey> {
         let of_chain = self
-            .0
+            .keys
             .iter()
             .filter(|key| key.chain == chain && key.activation <= now);
         of_chain.max_by_key(|key| key.number)
@@ -213,7 +222,7 @@ impl KeyRing {
 
     /// A chain's announced key.
     pub(crate) fn next(&self, chain: ChainId, now: Time) -> Option<&EpochKey> {
-        self.0
+        self.keys
             .iter()
             .find(|key| key.chain == chain && key.activation > now)
     }
@@ -225,24 +234,35 @@ impl KeyRing {
             let windows = core::mem::take(&mut held.windows);
             *held = EpochKey { windows, ..key };
         } else {
-            if self.0.len() >= MAX_KEYS {
+            if self.keys.len() >= MAX_KEYS {
                 self.evict(ops);
             }
-            self.0.push(key);
+            self.keys.push(key);
         }
         ops.push(op);
     }
 
     fn evict(&mut self, ops: &mut Vec<MapOp>) {
         let first = self
-            .0
+            .keys
             .iter()
             .min_by_key(|key| key.not_after)
             .map(|key| key.material.id);
         if let Some(key_id) = first {
-            self.0.retain(|key| key.material.id != key_id);
+            self.forget(key_id);
             ops.push(MapOp::RemoveKey { key_id });
         }
+    }
+
+    fn forget(&mut self, id: KeyId) {
+        if let Some(key) = self.find(id) {
+            let row = (id, key.over);
+            if self.worn.len() >= MAX_WORN {
+                self.worn.pop_front();
+            }
+            self.worn.push_back(row);
+        }
+        self.keys.retain(|key| key.material.id != id);
     }
 
     /// Brings the ends of all keys of a chain older than `number` forward to `end`.
@@ -254,7 +274,7 @@ impl KeyRing {
         ops: &mut Vec<MapOp>,
     ) {
         let older = self
-            .0
+            .keys
             .iter_mut()
             .filter(|key| key.chain == chain && key.number < number);
         for key in older.filter(|key| key.not_after > end) {
@@ -268,7 +288,7 @@ impl KeyRing {
 
     /// Gives a chain's keys the ends back that they had before a promotion.
     pub(crate) fn revive(&mut self, chain: ChainId, rhythm: Rhythm, ops: &mut Vec<MapOp>) {
-        for key in self.0.iter_mut().filter(|key| key.chain == chain) {
+        for key in self.keys.iter_mut().filter(|key| key.chain == chain) {
             let not_after = key.activation + part(rhythm.epoch, 3, 2);
             key.not_after = not_after;
             ops.push(MapOp::SetKeyEnd {
@@ -278,20 +298,28 @@ impl KeyRing {
         }
     }
 
-    /// Wipes keys whose time is over.
+    /// Wipes keys whose time is over. One that was ended early stays, with its windows and unusable: a heal
+    /// within the epoch brings the same key back, and nothing recorded under it may pass twice (R9).
     pub(crate) fn sweep(&mut self, now: Time, ops: &mut Vec<MapOp>) {
-        let over = self.0.iter().filter(|key| key.not_after <= now);
-        ops.extend(over.map(|key| MapOp::RemoveKey {
+        let over = |key: &EpochKey| key.over.max(key.not_after) <= now;
+        let gone = self.keys.iter().filter(|key| over(key));
+        ops.extend(gone.map(|key| MapOp::RemoveKey {
             key_id: key.material.id,
         }));
-        self.0.retain(|key| key.not_after > now);
+        self.keys.retain(|key| !over(key));
+        self.worn.retain(|(_, over)| *over > now);
+    }
+
+    /// Whether a key was held and had to make room before its time was over: its windows are lost.
+    pub(crate) fn worn(&self, id: KeyId) -> bool {
+        self.worn.iter().any(|(worn, _)| *worn == id)
     }
 
     /// Wipes all keys.
     pub(crate) fn clear(&mut self, ops: &mut Vec<MapOp>) {
-        ops.extend(self.0.iter().map(|key| MapOp::RemoveKey {
+        ops.extend(self.keys.iter().map(|key| MapOp::RemoveKey {
             key_id: key.material.id,
         }));
-        self.0.clear();
+        self.keys.clear();
     }
 }

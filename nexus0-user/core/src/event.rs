@@ -23,6 +23,8 @@ pub enum Reason {
     Stateless,
     /// Of two promotions the better-ranked one won.
     Outranked,
+    /// The anchor handed over to a better-ranked one.
+    Merged,
     /// The promotion was wrong: the old anchor is alive.
     SteppedBack,
 }
@@ -113,8 +115,13 @@ pub enum Event {
         /// Who.
         anchor: NodeId,
     },
-    /// An anchor of another, better-ranked chain proved that it lives: this node joins it.
+    /// An anchor of another, better-ranked chain proved that it lives: this anchor asks it for its epoch.
     Merging {
+        /// Who.
+        anchor: NodeId,
+    },
+    /// It did not answer: this anchor goes on.
+    MergeAbandoned {
         /// Who.
         anchor: NodeId,
     },

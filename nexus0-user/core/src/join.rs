@@ -9,15 +9,15 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use crate::admission::Admitted;
 use crate::cold_start::Candidate;
 use crate::election::Rank;
-use crate::epoch::{EpochKey, Rhythm};
+use crate::epoch::Rhythm;
 use crate::event::Reason;
 use crate::filter::MapOp;
 use crate::grant::Grant;
 use crate::id::{ChainId, NodeId, RequestId, RosterDigest, first, sha256};
-use crate::lineage::Lineage;
 use crate::node::{Event, Node};
+use crate::passage::Passage;
+use crate::rule::gives_way;
 use crate::seal::{JoinBox, Welcome};
-use crate::secret::Material;
 use crate::time::Time;
 use crate::timer::Timer;
 
@@ -64,24 +64,26 @@ pub(crate) fn request_id(node: NodeId, nonce: &[u8; 16], ephemeral: &[u8; 32]) -
     ])))
 }
 
-/// An answer whose grant, signature and box verified.
-struct Accepted<'a> {
-    answer: Answer<'a>,
-    grant: Grant,
-    welcome: Welcome,
-    rhythm: Rhythm,
-    source: [u8; 16],
-}
-
 impl Node {
     /// Begins to ask. A node that was in a chain gives its anchor four pulses before it starts its own.
     pub(crate) fn start_join(&mut self, now: Time) {
-        let (nonce, ephemeral) = (self.random(), StaticSecret::from(self.random::<32>()));
-        let public = PublicKey::from(&ephemeral).to_bytes();
         let held = self
             .lineage
             .is_some()
             .then(|| now + self.rhythm.pulses(4, 1));
+        self.merge = None;
+        self.open_join(now, held);
+        if self.address.is_none() {
+            return;
+        }
+        self.timers.set(Timer::Judge, now + SETTLING);
+        self.request(now);
+    }
+
+    /// Makes ready to ask, under a fresh nonce and key.
+    pub(crate) fn open_join(&mut self, now: Time, held: Option<Time>) {
+        let (nonce, ephemeral) = (self.random(), StaticSecret::from(self.random::<32>()));
+        let public = PublicKey::from(&ephemeral).to_bytes();
         self.join = Some(Join {
             nonce,
             ephemeral,
@@ -95,17 +97,13 @@ impl Node {
         });
         self.op(MapOp::Joining(true));
         self.tell_own();
-        if self.address.is_none() {
-            return;
-        }
-        self.timers.set(Timer::Judge, now + SETTLING);
-        self.request(now);
     }
 
     /// Asks, and sets the time to ask again.
     pub(crate) fn request(&mut self, now: Time) {
         let (lowest, highest) = (*self.config.wire.start(), *self.config.wire.end());
         let grant = *self.grant.bytes();
+        let reigning = self.reigning();
         let Some(join) = self.join.as_mut().filter(|join| join.taken.is_none()) else {
             return;
         };
@@ -121,6 +119,7 @@ impl Node {
             attempt,
             lowest,
             highest,
+            reigning,
         };
         self.counters.requests_sent += 1;
         self.send_door(GROUP, &body);
@@ -143,37 +142,28 @@ impl Node {
             .find(|entry| entry.request == request.0)?;
         let grant = self.strangers_grant(&answer.grant, frame.sender)?;
         let rank = Rank::between(&grant);
-        if self.join.as_ref()?.taken.is_some_and(|taken| taken <= rank) {
+        if self.join.as_ref()?.taken.is_some_and(|taken| taken <= rank)
+            || (self.asks_to_merge() && !gives_way(&Rank::between(&self.grant), &rank))
+        {
             return None;
         }
         self.check_signature(frame, grant.public_key())?;
         let welcome = self.open_box(frame, &answer, &entry)?;
-        let rhythm = Rhythm::from_wire(answer.pulse, answer.epoch)?;
-        let next_wire = welcome
-            .next
-            .as_ref()
-            .map_or(answer.wire, |_| answer.next_wire);
-        if !self.speaks(answer.wire) || !self.speaks(next_wire) {
-            return None;
-        }
-        if self.fence.refuses(ChainId(answer.chain), answer.number) {
+        let floor = welcome.floor;
+        let passage = self.passage_of_answer(now, frame, &answer, grant, welcome)?;
+        if self.fence.refuses(passage.chain, passage.number) {
             self.counters.fenced += 1;
             return None;
+        }
+        self.sequence = self.sequence.max(floor);
+        if self.asks_to_merge() {
+            return self.prepare_handover(now, passage);
         }
         self.join.as_mut()?.taken = Some(rank);
         self.timers.stop(Timer::Request);
         self.timers.stop(Timer::Judge);
         self.timers.set(Timer::Welcome, now + MOVE_UP);
-        self.enter(
-            now,
-            Accepted {
-                answer,
-                grant,
-                welcome,
-                rhythm,
-                source: frame.source,
-            },
-        );
+        self.come_in(now, passage);
         Some(())
     }
 
@@ -199,50 +189,43 @@ impl Node {
         )
     }
 
-    /// Takes up the chain of an answer.
-    fn enter(&mut self, now: Time, accepted: Accepted<'_>) {
-        let Accepted {
-            answer,
+    fn passage_of_answer(
+        &self,
+        now: Time,
+        frame: &Admitted<'_>,
+        answer: &Answer<'_>,
+        grant: Grant,
+        welcome: Welcome,
+    ) -> Option<Passage> {
+        let rhythm = Rhythm::from_wire(answer.pulse, answer.epoch)?;
+        let remaining = Duration::from_millis(answer.remaining.into());
+        Some(Passage {
+            chain: ChainId(answer.chain),
+            number: answer.number,
+            end: now + remaining.min(rhythm.epoch),
+            rhythm,
+            current: self.usable(welcome.current, answer.wire)?,
+            next: match welcome.next {
+                Some(next) => Some(self.usable(next, answer.next_wire)?),
+                None => None,
+            },
+            roster: RosterDigest(answer.roster),
+            members: answer.members,
+            revocation: answer.revocation,
             grant,
-            welcome,
-            rhythm,
-            source,
-        } = accepted;
-        let (chain, anchor, number) = (ChainId(answer.chain), grant.node_id(), answer.number);
-        self.rhythm = rhythm;
-        let remaining = Duration::from_millis(answer.remaining.into()).min(rhythm.epoch);
-        let end = now + remaining;
-        self.leave_lineage(now, Some(chain));
-        let current = Material::derive(self.mesh, welcome.current).speaking(answer.wire);
-        self.install_key(EpochKey::new(
-            current,
-            chain,
-            number,
-            end - rhythm.epoch,
-            rhythm,
-        ));
-        if let Some(next) = welcome.next {
-            self.take_next(
-                Material::derive(self.mesh, next).speaking(answer.next_wire),
-                number.saturating_add(1),
-                end,
-                chain,
-            );
-        }
-        self.sequence = self.sequence.max(welcome.floor);
-        self.learn(now, grant, None);
-        if let Some(member) = self.roster.get_mut(anchor) {
-            member.address = Some(source);
-        }
-        let mut lineage = Lineage::new(chain, anchor, number, now);
-        lineage.roster = RosterDigest(answer.roster);
+            source: frame.source,
+        })
+    }
+
+    /// Takes up the chain of an answer.
+    fn come_in(&mut self, now: Time, passage: Passage) {
+        let anchor = passage.grant.node_id();
         let elapsed = self
             .join
             .as_ref()
             .map_or(Duration::ZERO, |join| now.since(join.started));
         self.event(Event::Joined { elapsed, anchor });
-        self.follow(now, lineage, Reason::Answer);
-        self.timers.set(Timer::Turn, end);
+        self.enter(now, passage, Reason::Answer);
         self.pulse(now);
         self.check_roster(now);
     }

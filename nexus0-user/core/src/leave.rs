@@ -13,7 +13,6 @@ use crate::timer::Timer;
 pub(crate) mod bye {
     pub(crate) const LEAVING: u8 = 0;
     pub(crate) const STEPPED_BACK: u8 = 1;
-    pub(crate) const OUTRANKED: u8 = 2;
 }
 
 impl Node {
@@ -26,6 +25,7 @@ impl Node {
         self.ops(ops);
         self.timers.clear();
         self.join = None;
+        self.merge = None;
         self.lineage = None;
     }
 

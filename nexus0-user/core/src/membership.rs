@@ -18,15 +18,17 @@ use crate::time::Time;
 use crate::timer::Timer;
 
 /// What an ASK asks for.
-mod what {
-    pub(super) const ROSTER: u8 = 1;
-    pub(super) const NEXT_EPOCH: u8 = 2;
+pub(crate) mod what {
+    pub(crate) const ROSTER: u8 = 1;
+    pub(crate) const NEXT_EPOCH: u8 = 2;
+    pub(crate) const REVOCATIONS: u8 = 3;
 }
 
 /// Before a node asks for what it misses, others may have asked.
-const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(300));
+pub(crate) const ASK_AFTER: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_millis(300));
 /// The anchor multicasts the whole roster, or the next epoch, at most this often.
-const REPEAT: Duration = Duration::from_millis(100);
+pub(crate) const REPEAT: Duration = Duration::from_millis(100);
 
 /// The order as far as it was received.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 //!            address            answer                 silence, probes unanswered
 //!  Waiting ----------> Joining ---------> Member ------------------------------> Anchor
 //!                         |                 ^ ^                                     |
-//!                         | nobody better   | +--- stepped back, outranked ---------+
+//!                         | nobody better   | +--- stepped back, handed over ---------+
 //!                         +-----------------|--------------------------------> Anchor
 //! ```
 
@@ -33,7 +33,7 @@ use crate::join::Join;
 use crate::ledger::Ledger;
 use crate::lineage::Lineage;
 use crate::membership::Draft;
-use crate::merge::Rival;
+use crate::merge::{Merge, Rivals};
 use crate::promotion::Promotion;
 use crate::roster::{Member, Roster};
 use crate::secret::Material;
@@ -214,7 +214,8 @@ pub struct Node {
     pub(crate) promotion: Option<Promotion>,
     /// The last promotion answered with STILL-HERE.
     pub(crate) objected: Option<crate::id::ChainId>,
-    pub(crate) rival: Option<Rival>,
+    pub(crate) rivals: Rivals,
+    pub(crate) merge: Option<Merge>,
     pub(crate) heard: Option<Time>,
     pub(crate) stalled_until: Time,
     pub(crate) sequence: u64,
@@ -273,7 +274,8 @@ impl Node {
             suspicion: Suspicion::default(),
             promotion: None,
             objected: None,
-            rival: None,
+            rivals: Rivals::default(),
+            merge: None,
             heard: None,
             stalled_until: now,
             sequence: 0,
@@ -391,6 +393,7 @@ impl Node {
             Timer::Turn => self.turn(now),
             Timer::Suspect => self.suspect(now),
             Timer::Repeat => self.repeat_promotion(now),
+            Timer::Merge => self.continue_merge(now),
             Timer::Sweep => self.sweep(now),
         }
     }
@@ -402,12 +405,12 @@ impl Node {
             | FrameType::Data
             | FrameType::Revoke
             | FrameType::Rekey
-            | FrameType::Merge
             | FrameType::Proof
-            | FrameType::Introduce
             | FrameType::DoorRevoke => Some(()),
             FrameType::Anchor => self.on_anchor(now, frame),
             FrameType::Epoch => self.on_epoch(now, frame),
+            FrameType::Merge => self.on_merge(now, frame),
+            FrameType::Introduce => self.on_introduce(now, frame),
             FrameType::Roster => self.on_roster(now, frame),
             FrameType::Bye => self.on_bye(now, frame),
             FrameType::StillHere => self.on_still_here(now, frame),
@@ -448,6 +451,7 @@ impl Node {
     fn address_lost(&mut self, now: Time) {
         if self.address.take().is_some() {
             self.address_lost = Some(now);
+            self.abandon_merge();
             self.op(MapOp::Addresses(Vec::new()));
             for timer in [Timer::Request, Timer::Judge, Timer::Suspect] {
                 self.timers.stop(timer);

@@ -25,6 +25,8 @@ pub(crate) struct Member {
     pub(crate) address: Option<[u8; 16]>,
     /// An answered joiner is forgotten then, unless it is heard.
     pub(crate) pending_until: Option<Time>,
+    /// An outranked anchor named it; it was not heard yet.
+    pub(crate) introduced: bool,
 }
 
 impl Member {
@@ -37,6 +39,7 @@ impl Member {
             last_heard: None,
             address: None,
             pending_until: None,
+            introduced: false,
         }
     }
 }
@@ -60,7 +63,7 @@ impl Roster {
     }
 
     /// All known nodes by id.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Member)> + Clone {
         self.members.iter().map(|(id, member)| (*id, member))
     }
 

@@ -10,10 +10,15 @@ use crate::secret::{Secret, expand};
 
 /// A sealed secret: 32 bytes and the authenticator.
 pub(crate) const SEALED_LEN: usize = 48;
+/// Two sealed secrets: 64 bytes and the authenticator.
+pub(crate) const SEALED_PAIR_LEN: usize = 80;
 /// A box for a joiner: two secrets, the sequence floor, the authenticator.
 pub(crate) const BOX_LEN: usize = 88;
 
-/// What the key of an EPOCH seal depends on.
+const EPOCH: &[u8] = b"nexus0 v1 seal epoch";
+const MERGE: &[u8] = b"nexus0 v1 seal merge";
+
+/// What the key of an EPOCH's or a MERGE's seal depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EpochSeal<'a> {
     /// The mesh.
@@ -31,27 +36,54 @@ pub(crate) struct EpochSeal<'a> {
 }
 
 impl EpochSeal<'_> {
-    fn cipher(&self) -> ChaCha20Poly1305 {
+    fn cipher(&self, label: &[u8]) -> ChaCha20Poly1305 {
         let number = self.number.to_be_bytes();
-        let info: [&[u8]; 5] = [
-            b"nexus0 v1 seal epoch",
-            &self.mesh.0,
-            &self.sealer.0,
-            &self.chain.0,
-            &number,
-        ];
+        let info: [&[u8]; 5] = [label, &self.mesh.0, &self.sealer.0, &self.chain.0, &number];
         cipher(Zeroizing::new(expand(self.salt, &**self.key, &info)))
     }
 
     /// Seals; `context` is the body before the seal.
     pub(crate) fn seal(&self, secret: &Secret, context: &[u8]) -> Option<[u8; SEALED_LEN]> {
-        encrypt(&self.cipher(), &**secret, context)?.try_into().ok()
+        encrypt(&self.cipher(EPOCH), &**secret, context)?
+            .try_into()
+            .ok()
     }
 
     /// Opens; `None` if anything differs from what was sealed.
     pub(crate) fn open(&self, sealed: &[u8; SEALED_LEN], context: &[u8]) -> Option<Secret> {
-        let plain = decrypt(&self.cipher(), sealed, context)?;
+        let plain = decrypt(&self.cipher(EPOCH), sealed, context)?;
         plain.as_slice().try_into().ok().map(Zeroizing::new)
+    }
+
+    /// Seals another chain's current and next secret.
+    pub(crate) fn seal_merge(
+        &self,
+        current: &Secret,
+        next: Option<&Secret>,
+        context: &[u8],
+    ) -> Option<[u8; SEALED_PAIR_LEN]> {
+        let mut plain = Zeroizing::new([0; 64]);
+        let (first, second) = plain.split_at_mut(32);
+        first.copy_from_slice(&**current);
+        if let Some(next) = next {
+            second.copy_from_slice(&**next);
+        }
+        encrypt(&self.cipher(MERGE), &*plain, context)?
+            .try_into()
+            .ok()
+    }
+
+    /// Opens them.
+    pub(crate) fn open_merge(
+        &self,
+        sealed: &[u8; SEALED_PAIR_LEN],
+        context: &[u8],
+    ) -> Option<(Secret, Option<Secret>)> {
+        let plain = decrypt(&self.cipher(MERGE), sealed, context)?;
+        let (current, next) = plain.split_first_chunk::<32>()?;
+        let next: &[u8; 32] = next.try_into().ok()?;
+        let next = (*next != [0; 32]).then(|| Zeroizing::new(*next));
+        Some((Zeroizing::new(*current), next))
     }
 }
 
@@ -178,6 +210,26 @@ mod tests {
         assert_eq!(seal(&key, &[2; 32], 5).open(&sealed, b"body"), None);
         assert_eq!(seal(&key, &[1; 32], 6).open(&sealed, b"body"), None);
         assert_eq!(seal(&key, &[1; 32], 5).open(&sealed, b"bodz"), None);
+    }
+
+    #[test]
+    fn a_merge_seal_is_no_epoch_seal_and_opens_with_the_same_context_only() {
+        let (key, salt) = (Zeroizing::new([7; 32]), [1; 32]);
+        let (current, next) = (Zeroizing::new([9; 32]), Zeroizing::new([8; 32]));
+        let names = seal(&key, &salt, 5);
+        for next in [None, Some(next)] {
+            let sealed = names.seal_merge(&current, next.as_ref(), b"body").unwrap();
+            let opened = Some((current.clone(), next));
+            assert_eq!(names.open_merge(&sealed, b"body"), opened);
+            assert_eq!(names.open_merge(&sealed, b"bodz"), None);
+            let other = seal(&key, &salt, 6);
+            assert_eq!(other.open_merge(&sealed, b"body"), None);
+        }
+        let keys = [EPOCH, MERGE].map(|label| {
+            let cipher = names.cipher(label);
+            encrypt(&cipher, b"same", b"").unwrap()
+        });
+        assert_ne!(keys[0], keys[1]);
     }
 
     fn join_box(anchor: &StaticSecret, joiner: &StaticSecret) -> JoinBox {

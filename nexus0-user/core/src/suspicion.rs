@@ -211,7 +211,7 @@ impl Node {
         frame: &Admitted<'_>,
         request: &Request,
     ) -> Option<()> {
-        if self.lineage.as_ref()?.gone.is_some() {
+        if self.lineage.as_ref()?.gone.is_some() || request.reigning > 0 {
             return None;
         }
         let grant = self.strangers_grant(&request.grant, frame.sender)?;

@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     Suspect,
     /// Repeat the promotion.
     Repeat,
+    /// The next step of a merge.
+    Merge,
     /// Forget what is over.
     Sweep,
 }
@@ -57,6 +59,11 @@ impl Timers {
     /// Clears a deadline.
     pub(crate) fn stop(&mut self, timer: Timer) {
         self.0.remove(&timer);
+    }
+
+    /// Whether a deadline is set.
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.0.contains_key(&timer)
     }
 
     /// Clears all.

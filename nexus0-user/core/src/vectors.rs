@@ -161,6 +161,7 @@ impl World {
             attempt: 0,
             lowest: 1,
             highest: 1,
+            reigning: 0,
         };
         (
             request,

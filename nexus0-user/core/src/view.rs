@@ -186,6 +186,12 @@ pub struct Counters {
     pub promotions: u64,
     /// Own promotions taken back.
     pub steps_back: u64,
+    /// Own chains handed over to a better-ranked anchor.
+    pub handovers: u64,
+    /// Chains entered because the followed anchor handed over.
+    pub merges_followed: u64,
+    /// Nodes that an outranked anchor introduced and that were let in.
+    pub introduced: u64,
     /// Cold starts by this node.
     pub cold_starts: u64,
     /// Changes of the followed anchor.

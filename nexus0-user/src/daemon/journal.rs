@@ -100,6 +100,7 @@ impl Journal {
             | Event::Stateless { .. }
             | Event::AnchorLeft { .. }
             | Event::Merging { .. }
+            | Event::MergeAbandoned { .. }
             | Event::Rejoining => {}
         }
     }
@@ -192,7 +193,13 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
         Event::Stateless { anchor } => format!("{} came back without its state", name(*anchor)),
         Event::AnchorLeft { anchor } => format!("{} said good-bye", name(*anchor)),
         Event::Merging { anchor } => {
-            format!("{} leads a better-ranked mesh: joining it", name(*anchor))
+            format!("{} leads a better-ranked mesh: handing over", name(*anchor))
+        }
+        Event::MergeAbandoned { anchor } => {
+            format!(
+                "{} did not answer: this node stays the anchor",
+                name(*anchor)
+            )
         }
         Event::Rejoining => "the epoch ended without a next one: joining again".into(),
     }

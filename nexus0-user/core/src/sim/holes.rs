@@ -64,6 +64,7 @@ fn request(grant: [u8; GRANT_LEN], nonce: u8) -> Request {
         attempt: 0,
         lowest: 1,
         highest: 1,
+        reigning: 0,
     }
 }
 

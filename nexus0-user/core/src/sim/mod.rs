@@ -7,6 +7,7 @@ mod holes;
 mod hostile;
 mod joining;
 mod network;
+mod partition;
 mod turns;
 mod versions;
 
