@@ -1,10 +1,10 @@
-//! `cargo xtask lint`: formatting, clippy, licences.
+//! `cargo xtask lint`: formatting, clippy, the table of requirements, licences.
 
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use crate::{cmd, paths, setup};
+use crate::{claims, cmd, paths, setup};
 
 /// Fails on the first thing that is not as it should be.
 pub(crate) fn run() -> Result<()> {
@@ -22,6 +22,7 @@ pub(crate) fn run() -> Result<()> {
             ])
             .args(["--all-targets", "--", "--deny", "warnings"]),
     )?;
+    claims::check()?;
     deny()
 }
 

@@ -2,6 +2,7 @@
 
 mod apt;
 mod bench;
+mod claims;
 mod cmd;
 mod linker;
 mod lint;
