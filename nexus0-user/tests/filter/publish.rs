@@ -17,11 +17,18 @@ use crate::world::{Draft, MEMBERS, key};
 /// Runs of the reader, of 100,000 frames each.
 const RUNS: u64 = 40;
 
-/// Judges one pulse over and over while `write` runs, which is told when to end; what the filter said how
-/// often.
+/// Most runs until a planted mistake must have been met, however busy the machine is.
+const PATIENCE: u64 = 50 * RUNS;
+
+type Met = Vec<(Verdict, u64)>;
+
+/// Judges one pulse over and over while `write` runs, which is told when to end, for so many runs or until `enough`
+/// was met; what the filter said how often.
 fn judge_while(
+    runs: u64,
+    enough: impl Fn(&Met) -> bool,
     write: impl FnOnce(KernelMaps, &AtomicBool) -> KernelMaps + Send,
-) -> Vec<(Verdict, u64)> {
+) -> Met {
     let mut program = Program::load(None).expect("the filter loads");
     let mut maps = program.maps().expect("its maps open");
     let mut config = Config::new(PORT, [1, 2]);
@@ -34,20 +41,24 @@ fn judge_while(
     maps.write_peer(MEMBERS[0], 0).expect("a member");
     let frame = Draft::pulse(key(1), MEMBERS[0], 7).frame();
     let done = AtomicBool::new(false);
-    let maps = thread::scope(|scope| {
+    let counters = program.maps().expect("its maps open");
+    let met = || -> Met {
+        let counters = counters.counters().expect("counters").into_iter();
+        let frames = counters.map(|(verdict, counter)| (verdict, counter.frames));
+        frames.filter(|(_, frames)| *frames > 0).collect()
+    };
+    thread::scope(|scope| {
         let writer = scope.spawn(|| write(maps, &done));
-        for _ in 0..RUNS {
+        for _ in 0..runs {
             program.test_run("nexus0", &frame, 100_000).expect("a run");
+            if enough(&met()) {
+                break;
+            }
         }
         done.store(true, Ordering::Release);
-        writer.join().expect("the writer ends")
+        writer.join().expect("the writer ends");
     });
-    let counters = maps.counters().expect("counters");
-    counters
-        .into_iter()
-        .map(|(verdict, counter)| (verdict, counter.frames))
-        .filter(|(_, frames)| *frames > 0)
-        .collect()
+    met()
 }
 
 fn install(key: &FrameKey) -> MapOp {
@@ -69,22 +80,26 @@ fn remove(key: &FrameKey) -> MapOp {
 
 #[test]
 fn a_reader_never_meets_half_a_key() {
-    let met = judge_while(|maps, done| {
-        let config = maps.config().expect("config");
-        let mesh = MeshId([1; 16]);
-        let mut filter = Filter::adopt(maps, mesh, config, Time(1)).expect("adopted");
-        let member = MapOp::InstallPeer(NodeId(MEMBERS[0]));
-        filter.apply(&member, Time(1)).expect("a member");
-        let mut now = Time(1);
-        while !done.load(Ordering::Acquire) {
-            now = Time(now.0 + 1);
-            let key = key(1 + (now.0 % 3) as u8);
-            filter.apply(&install(&key), now).expect("installed");
-            (0..5_000).for_each(|_| std::hint::spin_loop());
-            filter.apply(&remove(&key), now).expect("removed");
-        }
-        filter.into_maps()
-    });
+    let met = judge_while(
+        RUNS,
+        |_| false,
+        |maps, done| {
+            let config = maps.config().expect("config");
+            let mesh = MeshId([1; 16]);
+            let mut filter = Filter::adopt(maps, mesh, config, Time(1)).expect("adopted");
+            let member = MapOp::InstallPeer(NodeId(MEMBERS[0]));
+            filter.apply(&member, Time(1)).expect("a member");
+            let mut now = Time(1);
+            while !done.load(Ordering::Acquire) {
+                now = Time(now.0 + 1);
+                let key = key(1 + (now.0 % 3) as u8);
+                filter.apply(&install(&key), now).expect("installed");
+                (0..5_000).for_each(|_| std::hint::spin_loop());
+                filter.apply(&remove(&key), now).expect("removed");
+            }
+            filter.into_maps()
+        },
+    );
     println!("{met:?}");
     let allowed = [Verdict::UnknownKey, Verdict::Accepted, Verdict::Replay];
     assert!(
@@ -96,7 +111,11 @@ fn a_reader_never_meets_half_a_key() {
 
 #[test]
 fn an_id_written_before_its_slot_is_met_half() {
-    let met = judge_while(|mut maps, done| {
+    let half = |met: &Met| {
+        met.iter()
+            .any(|(verdict, _)| matches!(verdict, Verdict::PreTag | Verdict::Tag))
+    };
+    let met = judge_while(PATIENCE, half, |mut maps, done| {
         let (right, other) = (key(1).slot(0, u64::MAX, 0), key(2).slot(0, u64::MAX, 0));
         while !done.load(Ordering::Acquire) {
             maps.write_key_slot(1, &other).expect("written");
@@ -106,8 +125,5 @@ fn an_id_written_before_its_slot_is_met_half() {
         }
         maps
     });
-    let half = met
-        .iter()
-        .any(|(verdict, _)| matches!(verdict, Verdict::PreTag | Verdict::Tag));
-    assert!(half, "the check sees nothing: {met:?}");
+    assert!(half(&met), "the check sees nothing: {met:?}");
 }
