@@ -22,13 +22,9 @@ const PATIENCE: u64 = 50 * RUNS;
 
 type Met = Vec<(Verdict, u64)>;
 
-/// Judges one pulse over and over while `write` runs, which is told when to end, for so many runs or until `enough`
-/// was met; what the filter said how often.
-fn judge_while(
-    runs: u64,
-    enough: impl Fn(&Met) -> bool,
-    write: impl FnOnce(KernelMaps, &AtomicBool) -> KernelMaps + Send,
-) -> Met {
+/// Judges one pulse over and over, for so many runs or until `write` says that it is done; what the filter said how
+/// often.
+fn judge_while(runs: u64, write: impl FnOnce(KernelMaps, &AtomicBool) -> KernelMaps + Send) -> Met {
     let mut program = Program::load(None).expect("the filter loads");
     let mut maps = program.maps().expect("its maps open");
     let mut config = Config::new(PORT, [1, 2]);
@@ -41,24 +37,24 @@ fn judge_while(
     maps.write_peer(MEMBERS[0], 0).expect("a member");
     let frame = Draft::pulse(key(1), MEMBERS[0], 7).frame();
     let done = AtomicBool::new(false);
-    let counters = program.maps().expect("its maps open");
-    let met = || -> Met {
-        let counters = counters.counters().expect("counters").into_iter();
-        let frames = counters.map(|(verdict, counter)| (verdict, counter.frames));
-        frames.filter(|(_, frames)| *frames > 0).collect()
-    };
-    thread::scope(|scope| {
+    let maps = thread::scope(|scope| {
         let writer = scope.spawn(|| write(maps, &done));
         for _ in 0..runs {
             program.test_run("nexus0", &frame, 100_000).expect("a run");
-            if enough(&met()) {
+            if done.load(Ordering::Acquire) {
                 break;
             }
         }
         done.store(true, Ordering::Release);
-        writer.join().expect("the writer ends");
+        writer.join().expect("the writer ends")
     });
-    met()
+    met(&maps)
+}
+
+fn met(maps: &KernelMaps) -> Met {
+    let counters = maps.counters().expect("counters").into_iter();
+    let frames = counters.map(|(verdict, counter)| (verdict, counter.frames));
+    frames.filter(|(_, frames)| *frames > 0).collect()
 }
 
 fn install(key: &FrameKey) -> MapOp {
@@ -115,13 +111,18 @@ fn an_id_written_before_its_slot_is_met_half() {
         met.iter()
             .any(|(verdict, _)| matches!(verdict, Verdict::PreTag | Verdict::Tag))
     };
-    let met = judge_while(PATIENCE, half, |mut maps, done| {
+    let met = judge_while(PATIENCE, |mut maps, done| {
+        let mut turns = 0;
         let (right, other) = (key(1).slot(0, u64::MAX, 0), key(2).slot(0, u64::MAX, 0));
         while !done.load(Ordering::Acquire) {
             maps.write_key_slot(1, &other).expect("written");
             maps.write_key_id(1, key(1).slot_id()).expect("written");
             maps.write_key_slot(1, &right).expect("written");
             maps.write_key_id(1, 0).expect("written");
+            turns += 1;
+            if turns % 1_000 == 0 && half(&met(&maps)) {
+                done.store(true, Ordering::Release);
+            }
         }
         maps
     });
