@@ -76,26 +76,22 @@ fn remove(key: &FrameKey) -> MapOp {
 
 #[test]
 fn a_reader_never_meets_half_a_key() {
-    let met = judge_while(
-        RUNS,
-        |_| false,
-        |maps, done| {
-            let config = maps.config().expect("config");
-            let mesh = MeshId([1; 16]);
-            let mut filter = Filter::adopt(maps, mesh, config, Time(1)).expect("adopted");
-            let member = MapOp::InstallPeer(NodeId(MEMBERS[0]));
-            filter.apply(&member, Time(1)).expect("a member");
-            let mut now = Time(1);
-            while !done.load(Ordering::Acquire) {
-                now = Time(now.0 + 1);
-                let key = key(1 + (now.0 % 3) as u8);
-                filter.apply(&install(&key), now).expect("installed");
-                (0..5_000).for_each(|_| std::hint::spin_loop());
-                filter.apply(&remove(&key), now).expect("removed");
-            }
-            filter.into_maps()
-        },
-    );
+    let met = judge_while(RUNS, |maps, done| {
+        let config = maps.config().expect("config");
+        let mesh = MeshId([1; 16]);
+        let mut filter = Filter::adopt(maps, mesh, config, Time(1)).expect("adopted");
+        let member = MapOp::InstallPeer(NodeId(MEMBERS[0]));
+        filter.apply(&member, Time(1)).expect("a member");
+        let mut now = Time(1);
+        while !done.load(Ordering::Acquire) {
+            now = Time(now.0 + 1);
+            let key = key(1 + (now.0 % 3) as u8);
+            filter.apply(&install(&key), now).expect("installed");
+            (0..5_000).for_each(|_| std::hint::spin_loop());
+            filter.apply(&remove(&key), now).expect("removed");
+        }
+        filter.into_maps()
+    });
     println!("{met:?}");
     let allowed = [Verdict::UnknownKey, Verdict::Accepted, Verdict::Replay];
     assert!(
