@@ -250,6 +250,7 @@ fn the_highest_ego_leads_and_among_equals_the_oldest_grant() {
     assert_eq!(lab.agreed(), Some(0), "node 1 has the lowest serial");
 }
 
+/// (R17)
 #[test]
 fn a_filter_outlives_its_controller_refuses_everything_in_the_end_and_is_adopted() {
     let mut lab = start(fast());

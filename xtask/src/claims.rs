@@ -112,6 +112,11 @@ mod tests {
     }
 
     #[test]
+    fn the_table_in_docs_is_true() {
+        check().unwrap();
+    }
+
+    #[test]
     fn a_true_table_passes() {
         let (table, code) = whole();
         assert_eq!(compare(&table, &code), Vec::<String>::new());

@@ -9,6 +9,7 @@ use super::{Sim, seconds};
 use crate::node::Input;
 use crate::secret::Material;
 
+/// (R15)
 #[test]
 fn random_payloads_of_every_length_are_refused() {
     let mut sim = Sim::settled(1, &[50, 40]);

@@ -477,6 +477,7 @@ fn an_identity_outlives_a_restart() {
     assert_eq!(sim.node(0).roster.succession().len(), 2, "no second entry");
 }
 
+/// (R14)
 #[test]
 fn no_table_grows_with_what_strangers_send() {
     let mut sim = Sim::settled(13, &[50, 40]);

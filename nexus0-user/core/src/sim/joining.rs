@@ -137,6 +137,7 @@ fn a_seed_replays_to_the_same_bytes() {
     assert_ne!(run(7), run(8));
 }
 
+/// (R10)
 #[test]
 fn an_ordinary_node_comes_back_without_its_state() {
     let mut sim = Sim::settled(5, &[50, 40, 30]);

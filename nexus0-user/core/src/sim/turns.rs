@@ -136,6 +136,7 @@ fn a_fast_mesh_turns_too() {
     assert!(rejoined.is_empty(), "{rejoined:?}");
 }
 
+/// (R11)
 #[test]
 fn the_node_uses_only_the_time_it_is_given() {
     let run = |offset: u64| {
