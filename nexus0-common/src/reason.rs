@@ -72,6 +72,11 @@ impl Verdict {
         Self::ALL.get(usize::from(number)).copied()
     }
 
+    /// Whether a rate of the door refused the frame: others were there before it.
+    pub const fn crowds_the_door(self) -> bool {
+        matches!(self, Self::DoorSource | Self::DoorRate | Self::DoorBound)
+    }
+
     /// Whether the frame goes on to the network stack.
     pub const fn passes(self) -> bool {
         matches!(self, Self::Accepted | Self::Foreign)

@@ -11,6 +11,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use super::Failure;
 use super::options::duration;
 use crate::flood::Rate;
+use crate::lab::door;
 use crate::lab::options::{Options, Profile};
 use crate::lab::report;
 use crate::lab::story;
@@ -56,6 +57,38 @@ pub(super) struct Args {
     /// Filters behind the driver instead of in it, for comparison
     #[arg(long)]
     generic: bool,
+    #[command(flatten)]
+    siege: Siege,
+}
+
+/// A siege of the door, instead of everything else.
+#[derive(clap::Args)]
+struct Siege {
+    /// Time joins while a crowd knocks: strangers, who replay what they
+    /// recorded, or an insider, who knows the mesh id
+    #[arg(long, value_enum, value_name = "WHO")]
+    #[arg(hide_possible_values = true, verbatim_doc_comment)]
+    door_flood: Option<Crowd>,
+    /// Addresses the crowd comes from
+    #[arg(long, default_value_t = 100_000, requires = "door_flood")]
+    sources: u64,
+    /// Frames a second, one measure for each
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1000,10000,50000",
+        requires = "door_flood"
+    )]
+    rates: Vec<u64>,
+    /// Nodes that join at the same time
+    #[arg(long, default_value_t = 1, requires = "door_flood")]
+    at_a_time: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Crowd {
+    Strangers,
+    Insider,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -83,6 +116,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         ));
     }
     catch_interrupts()?;
+    if let Some(crowd) = args.siege.door_flood {
+        return besiege(args, crowd, options);
+    }
     let file = options.summary.clone();
     let summary = story::run(options, &INTERRUPTED)?;
     print!("{}", report::words(&summary));
@@ -90,6 +126,33 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         summary.save(&file)?;
     }
     Ok(())
+}
+
+fn besiege(args: &Args, crowd: Crowd, options: Options) -> Result<(), Failure> {
+    let siege = door::Siege {
+        side: match crowd {
+            Crowd::Strangers => door::Side::Strangers,
+            Crowd::Insider => door::Side::Insider,
+        },
+        sources: args.siege.sources,
+        rates: args.siege.rates.clone(),
+        joins: args.joins,
+        at_a_time: args.siege.at_a_time,
+    };
+    let report = door::run(options, &siege, &INTERRUPTED, &mut |text| {
+        eprintln!("{text}");
+    })?;
+    print!("{}", report.words());
+    if let Some(file) = &args.summary {
+        let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
+        std::fs::write(file, text).map_err(anyhow::Error::from)?;
+    }
+    if report.met() {
+        return Ok(());
+    }
+    Err(Failure::Other(anyhow::anyhow!(
+        "not what is demanded: no member's frame lost, and while strangers knock everybody joins, p99 below 500 ms"
+    )))
 }
 
 fn options(args: &Args) -> Options {

@@ -6,7 +6,7 @@ use std::future::pending;
 use std::io;
 
 use nexus0_core::filter::Maps;
-use nexus0_core::node::{Input, Node, Output};
+use nexus0_core::node::{Input, Node, Output, Role};
 use nexus0_core::time::Time;
 use tokio::signal::unix::Signal;
 use tokio::time::Interval;
@@ -45,6 +45,8 @@ pub(super) struct NodeLoop {
     pub(super) watch: AddressWatch,
     pub(super) alarm: Alarm,
     pub(super) heartbeat: Interval,
+    /// When an anchor looks at what its filter refused at the door.
+    pub(super) door_watch: Interval,
     pub(super) signals: Signals,
     pub(super) server: Server,
     pub(super) memory: Memory,
@@ -65,6 +67,7 @@ enum Wake {
     Timer,
     Address,
     Heartbeat,
+    Door,
     Question(Question),
     Refusals(Vec<Refusal>),
 }
@@ -83,6 +86,7 @@ impl NodeLoop {
                 Wake::Frames | Wake::Timer => {}
                 Wake::Address => self.look_at_address()?,
                 Wake::Heartbeat => self.beat()?,
+                Wake::Door => self.look_at_door()?,
                 Wake::Question(question) => self.answer(question),
                 Wake::Refusals(refusals) => self.publish(&refusals),
             }
@@ -92,15 +96,18 @@ impl NodeLoop {
 
     async fn wake(&mut self) -> io::Result<Wake> {
         let Self {
+            node,
             socket,
             watch,
             alarm,
             heartbeat,
+            door_watch,
             signals,
             server,
             refusals,
             ..
         } = self;
+        let anchor = node.role() == Role::Anchor;
         Ok(tokio::select! {
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
@@ -108,6 +115,7 @@ impl NodeLoop {
             done = alarm.rung() => done.map(|()| Wake::Timer)?,
             done = watch.changed() => done.map(|()| Wake::Address)?,
             _ = heartbeat.tick() => Wake::Heartbeat,
+            _ = door_watch.tick(), if anchor => Wake::Door,
             Some(question) = server.question() => Wake::Question(question),
             sampled = sampled(refusals) => Wake::Refusals(sampled?),
         })
@@ -198,6 +206,13 @@ impl NodeLoop {
             return Err(RunError::InterfaceGone(self.who.interface.clone()));
         }
         self.look_at_address()
+    }
+
+    fn look_at_door(&mut self) -> Result<(), RunError> {
+        let bytes = self.plane.refused_at_door()?;
+        let input = Input::DoorRefused { bytes };
+        self.node.handle_input(Time(clock::now()), input);
+        self.carry_out()
     }
 
     fn look_at_address(&mut self) -> Result<(), RunError> {

@@ -28,6 +28,8 @@ use crate::dataplane::{self, Dataplane};
 
 /// How often the filter hears that the controller lives; it must within a second.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How often an anchor looks at what its filter refused at the door (PROTOCOL section 6).
+const DOOR_WATCH: Duration = Duration::from_millis(50);
 
 /// Brings everything up on all interfaces, then gives up the privileges this took.
 pub(super) fn start(nodes: Vec<Options>) -> Result<Vec<NodeLoop>, RunError> {
@@ -67,6 +69,8 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
     let refusals = plane.take_events();
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut door_watch = interval(DOOR_WATCH);
+    door_watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut journal = Journal::default();
     journal.call(who.id, &who.member.name);
     let memory = Memory {
@@ -84,6 +88,7 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
         watch,
         alarm,
         heartbeat,
+        door_watch,
         signals,
         server,
         memory,

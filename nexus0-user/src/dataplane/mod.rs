@@ -142,6 +142,15 @@ impl Dataplane {
         self.filter.maps().counters()
     }
 
+    /// Bytes refused at the door because of a rate, ever.
+    pub fn refused_at_door(&self) -> Result<u64, MapError> {
+        let mut bytes = 0;
+        for verdict in Verdict::ALL.iter().filter(|v| v.crowds_the_door()) {
+            bytes += self.filter.maps().counter(*verdict as u32)?.bytes;
+        }
+        Ok(bytes)
+    }
+
     /// Sampled refusals; to be taken once.
     pub fn take_events(&mut self) -> Option<Events> {
         self.events.take()

@@ -13,7 +13,7 @@ use nexus0_common::wire::{FrameType, Header, PORT, Slot};
 use nix::libc;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-const KEPT: usize = 512;
+const KEPT: usize = 4096;
 const PAYLOAD: usize = 62;
 const IPV6: u16 = 0x86dd;
 
@@ -120,6 +120,11 @@ impl Captured {
             .filter(move |heard| heard.header.frame_type == frame_type)
     }
 
+    /// All frames at the door, oldest first.
+    pub fn all_at_door(&self) -> impl Iterator<Item = &Heard> {
+        self.door.iter()
+    }
+
     fn keys_newest_first(&self) -> Vec<[u8; 4]> {
         let mut keys = Vec::new();
         for heard in self.epoch.iter().rev() {
@@ -191,18 +196,24 @@ fn lock(captured: &Mutex<Captured>) -> MutexGuard<'_, Captured> {
 }
 
 fn listen(interface: u32) -> io::Result<Socket> {
-    let protocol = Protocol::from(i32::from(IPV6.to_be()));
+    let socket = packet_socket(interface, IPV6)?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    Ok(socket)
+}
+
+/// A socket for whole frames of one interface that hears one EtherType, or none if that is zero.
+pub(super) fn packet_socket(interface: u32, ether_type: u16) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(ether_type.to_be()));
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: a sockaddr_ll is one of the addresses this storage may hold.
     let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = IPV6.to_be();
+    address.sll_protocol = ether_type.to_be();
     address.sll_ifindex = interface as i32;
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the storage holds an address of this length, filled above.
     socket.bind(&unsafe { SockAddr::new(storage, length) })?;
-    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
     Ok(socket)
 }
 

@@ -44,6 +44,14 @@ pub fn door_key(mesh: MeshId) -> FrameKey {
     }
 }
 
+/// A request with right tags from one who knows a mesh's name, in its Ethernet frame.
+pub fn request(mac: [u8; 6], mesh: MeshId, signer: Signer) -> Result<Vec<u8>> {
+    let forge = Forge::new(mac, Captured::default()).knowing(door_key(mesh), signer);
+    forge
+        .self_granted()?
+        .context("a forger that knows the mesh")
+}
+
 /// A forger at one place of the link.
 pub struct Forge {
     mac: [u8; 6],

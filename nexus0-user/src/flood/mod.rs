@@ -3,6 +3,7 @@
 //! It reports what it offered and what the interface sent; the filters' counters say the rest.
 
 pub mod capture;
+pub mod crowd;
 pub mod envelope;
 pub mod forge;
 pub mod generator;

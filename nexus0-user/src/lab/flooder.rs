@@ -27,8 +27,6 @@ const SLOT: Duration = Duration::from_millis(500);
 const ROUND: usize = 8;
 const SLOW_WORKERS: usize = 4;
 const TICK: Duration = Duration::from_millis(5);
-/// A whole request costs every node a signature check; the door lets 2,000 a second in.
-const KNOCKS_PER_SECOND: u64 = 200;
 
 /// What the attacker is doing.
 #[derive(Clone, Debug, Default)]
@@ -193,27 +191,17 @@ impl Attacker {
     fn lanes<'a>(&self, fast: &'a [Forged], slow: &'a [Forged]) -> Vec<Lane<'a>> {
         let whole = SLOT * fast.len().max(1) as u32;
         let lane = |sets: &'a [Forged], slot, workers| {
-            let rate = sets.first().map(|(kind, _)| self.rate_of(*kind))?;
+            sets.first()?;
             let sets = sets.iter().map(|(_, frames)| frames.as_slice()).collect();
             Some(Lane {
                 sets,
                 slot,
-                rate,
+                rate: self.rate,
                 workers,
             })
         };
         let lanes = [lane(fast, SLOT, WORKERS), lane(slow, whole, SLOW_WORKERS)];
         lanes.into_iter().flatten().collect()
-    }
-
-    fn rate_of(&self, kind: Kind) -> Rate {
-        match (kind, self.rate) {
-            (Kind::SelfGranted, Rate::Max) => Rate::PerSecond(KNOCKS_PER_SECOND),
-            (Kind::SelfGranted, Rate::PerSecond(rate)) => {
-                Rate::PerSecond(rate.min(KNOCKS_PER_SECOND))
-            }
-            (_, rate) => rate,
-        }
     }
 
     fn book(&self, cast: Cast) -> Result<()> {
@@ -272,7 +260,7 @@ fn update(progress: &Mutex<Progress>, change: impl FnOnce(&mut Progress)) {
 
 /// Fills a request with an identity of its own making and a grant from a root of its own making, and
 /// signs it as the protocol wants.
-fn signer(mesh: MeshId) -> Signer {
+pub fn signer(mesh: MeshId) -> Signer {
     Box::new(move |frame, source, destination| {
         let seed = |byte: usize| {
             let mut seed = [0x5a; 32];

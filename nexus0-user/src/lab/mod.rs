@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod counts;
+pub mod door;
 pub mod flooder;
 pub mod gauges;
 pub mod interface;

@@ -72,20 +72,13 @@ impl Story<'_> {
         let Some(rate) = self.lab.options.flood else {
             return Ok(());
         };
-        let joining = self.lab.options.joins > 5;
-        // Whoever knows the mesh's name can use up the strangers' rate that honest joiners share; the
-        // measure of joins is about frames without that knowledge.
-        let kinds = Kind::ALL
-            .iter()
-            .copied()
-            .filter(|kind| !joining || *kind != Kind::SelfGranted);
         let (topology, books) = (Arc::clone(&self.lab.topology), Arc::clone(&self.lab.books));
         let mesh = self.lab.mesh.root.root.mesh_id();
         self.flooder = Some(Flooder::start(
             topology,
             books,
             mesh,
-            kinds.collect(),
+            Kind::ALL.to_vec(),
             rate,
         )?);
         self.screen.say("the attacker listens and floods");

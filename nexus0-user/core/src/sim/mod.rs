@@ -1,6 +1,7 @@
 //! A seeded network of nodes: every frame passes its receiver's filter first, time is virtual, and the
 //! same seed replays the same run.
 
+mod door;
 mod failover;
 mod garbage;
 mod holes;

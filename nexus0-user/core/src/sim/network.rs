@@ -376,6 +376,10 @@ impl Sim {
             .maps()
     }
 
+    pub(crate) fn filter_mut(&mut self, index: usize) -> &mut Filter<MemoryMaps> {
+        self.nodes[index].filter.as_mut().expect("the node has run")
+    }
+
     pub(crate) fn id(&self, index: usize) -> NodeId {
         self.nodes[index].grant.node_id()
     }
