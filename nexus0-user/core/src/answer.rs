@@ -129,6 +129,7 @@ impl Node {
             return None;
         }
         self.counters.requests_verified += 1;
+        self.drop_preemptor(now, frame.sender);
         self.admit_applicant(now, grant, body.highest)?;
         let (node, ephemeral) = (frame.sender, body.ephemeral);
         self.desk.queue.push(Applicant {

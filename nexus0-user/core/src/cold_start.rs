@@ -73,7 +73,7 @@ impl Node {
 
     fn add_candidate(&mut self, request: &Request, sender: NodeId) -> Option<()> {
         let grant = self.strangers_grant(&request.grant, sender)?;
-        if Rank::between(&grant) > Rank::between(&self.grant) {
+        if Rank::between(&grant) > Rank::between(&self.grant) || self.witness.cheated(sender) {
             return None;
         }
         let join = self

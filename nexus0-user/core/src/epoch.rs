@@ -315,6 +315,12 @@ impl KeyRing {
         self.worn.iter().any(|(worn, _)| *worn == id)
     }
 
+    /// Wipes one key.
+    pub(crate) fn remove(&mut self, key_id: KeyId, ops: &mut Vec<MapOp>) {
+        self.0.retain(|key| key.material.id != key_id);
+        ops.push(MapOp::RemoveKey { key_id });
+    }
+
     /// Wipes all keys.
     pub(crate) fn clear(&mut self, ops: &mut Vec<MapOp>) {
         ops.extend(self.keys.iter().map(|key| MapOp::RemoveKey {

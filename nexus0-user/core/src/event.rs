@@ -27,6 +27,10 @@ pub enum Reason {
     Merged,
     /// The promotion was wrong: the old anchor is alive.
     SteppedBack,
+    /// A member with a higher ego took over as announced.
+    Preemption,
+    /// The anchor announced two epochs under one number.
+    Cheated,
 }
 
 /// Something worth a line in a log. Refused frames never are (R16).
@@ -66,6 +70,23 @@ pub enum Event {
         chain: ChainId,
         /// Its first epoch.
         number: u64,
+    },
+    /// A member takes over at the end of the next epoch.
+    PreemptionAnnounced {
+        /// Who.
+        by: NodeId,
+        /// Its first epoch.
+        number: u64,
+    },
+    /// The preemptor fell silent or left: the anchor goes on.
+    PreemptionDropped {
+        /// Who.
+        by: NodeId,
+    },
+    /// Two signed epochs under one number: this node is not followed any more.
+    Cheated {
+        /// Who signed them.
+        anchor: NodeId,
     },
     /// This node took its promotion back.
     SteppedBack {

@@ -141,6 +141,9 @@ impl Node {
             .filter(|entry| entry.joiner == self.id.0)
             .find(|entry| entry.request == request.0)?;
         let grant = self.strangers_grant(&answer.grant, frame.sender)?;
+        if self.witness.cheated(frame.sender) {
+            return None;
+        }
         let rank = Rank::between(&grant);
         if self.join.as_ref()?.taken.is_some_and(|taken| taken <= rank)
             || (self.asks_to_merge() && !gives_way(&Rank::between(&self.grant), &rank))

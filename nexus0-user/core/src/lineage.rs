@@ -1,7 +1,7 @@
 //! The chain a node is in, and what it knows of its anchor.
 
 use crate::event::Reason;
-use crate::id::{ChainId, NodeId, RosterDigest};
+use crate::id::{ChainId, KeyId, NodeId, RosterDigest};
 use crate::time::Time;
 
 /// Bytes of an ANCHOR frame up to its signature.
@@ -25,9 +25,9 @@ pub(crate) struct LastPulse {
 pub(crate) struct Lineage {
     /// The chain.
     pub(crate) chain: ChainId,
-    /// The chain it came from by promotion.
+    /// The chain it came from by promotion or preemption.
     pub(crate) parent: Option<ChainId>,
-    /// The parent's number at the promotion.
+    /// The parent's number then.
     pub(crate) parent_number: u64,
     /// The highest number taken up.
     pub(crate) number: u64,
@@ -45,6 +45,10 @@ pub(crate) struct Lineage {
     pub(crate) previous_pulse: Option<Time>,
     /// Set when the anchor said that it is none any more: when, and how.
     pub(crate) gone: Option<(Time, Reason)>,
+    /// It came from its parent by promotion: of two of those the better-ranked counts.
+    pub(crate) promoted: bool,
+    /// The current key under which the anchor's newest pulse came, and the next key that it named.
+    pub(crate) named: Option<(KeyId, KeyId)>,
     /// The roster the anchor announced.
     pub(crate) roster: RosterDigest,
 }
@@ -64,6 +68,8 @@ impl Lineage {
             last_pulse: None,
             previous_pulse: None,
             gone: None,
+            promoted: false,
+            named: None,
             roster: RosterDigest::default(),
         }
     }

@@ -48,6 +48,7 @@ impl Node {
         let highest = highest.unwrap_or(LOWEST_VERSION);
         if self.roster.insert(Member::new(grant, highest, now)) {
             self.op(MapOp::InstallPeer(id));
+            self.repeat_for_newcomer(now);
             self.event(Event::PeerAdded { id, name });
         }
     }
@@ -126,21 +127,30 @@ impl Node {
     }
 
     pub(crate) fn ask_roster(&mut self, now: Time) {
-        if !self.complete() {
-            self.ask(now, what::ROSTER);
+        let anchor = self.lineage.as_ref().map(|lineage| lineage.anchor);
+        if let Some(anchor) = anchor.filter(|_| !self.complete()) {
+            self.ask(now, anchor, what::ROSTER);
         }
     }
 
     pub(crate) fn ask_epoch(&mut self, now: Time) {
         let Some(lineage) = &self.lineage else { return };
-        if self.keys.next(lineage.chain, now).is_none() {
-            self.ask(now, what::NEXT_EPOCH);
+        let held = lineage
+            .named
+            .is_some_and(|(_, next)| self.keys.find(next).is_some());
+        if held || self.keys.next(lineage.chain, now).is_some() {
+            return;
+        }
+        // What is missing may be a preemptor's.
+        let (anchor, heir) = (lineage.anchor, self.heir(now));
+        self.ask(now, anchor, what::NEXT_EPOCH);
+        if let Some(heir) = heir.filter(|heir| *heir != self.id) {
+            self.ask(now, heir, what::NEXT_EPOCH);
         }
     }
 
-    fn ask(&mut self, now: Time, what: u8) -> Option<()> {
-        let anchor = self.lineage.as_ref()?.anchor;
-        let address = self.roster.get(anchor)?.address?;
+    fn ask(&mut self, now: Time, whom: NodeId, what: u8) -> Option<()> {
+        let address = self.roster.get(whom)?.address?;
         let under = self.under_current(now)?;
         let held = self.roster.digest().unwrap_or_default().0;
         self.counters.asks_sent += 1;
@@ -150,7 +160,11 @@ impl Node {
     /// The anchor repeats what a member misses, to all.
     pub(crate) fn on_ask(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let ask = Ask::parse(frame.body())?;
-        if !self.is_anchor() {
+        let preempts = self
+            .preemption
+            .as_ref()
+            .is_some_and(|held| held.by == self.id);
+        if !self.is_anchor() && !(preempts && ask.what == what::NEXT_EPOCH) {
             return None;
         }
         match ask.what {
@@ -163,9 +177,13 @@ impl Node {
                     .desk
                     .last_announcement
                     .is_none_or(|at| now.since(at) >= REPEAT);
-                self.keys
-                    .next(self.lineage.as_ref()?.chain, now)
-                    .filter(|_| rested)?;
+                if !rested {
+                    return None;
+                }
+                if preempts {
+                    return self.send_preemption(now);
+                }
+                self.keys.next(self.lineage.as_ref()?.chain, now)?;
                 self.send_announcement(now)?;
             }
             _ => {}

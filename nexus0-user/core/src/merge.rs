@@ -116,6 +116,9 @@ impl Node {
         if !self.is_anchor() || ChainId(beacon.chain) == own || self.merging() {
             return None;
         }
+        if self.witness.cheated(frame.sender) {
+            return None;
+        }
         let grant = self.strangers_grant(&beacon.grant, frame.sender)?;
         if gives_way(&Rank::between(&self.grant), &Rank::between(&grant)) {
             self.ask_rival(now, frame, &beacon, grant)

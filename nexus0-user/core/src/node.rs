@@ -34,7 +34,9 @@ use crate::ledger::Ledger;
 use crate::lineage::Lineage;
 use crate::membership::Draft;
 use crate::merge::{Merge, Rivals};
+use crate::preemption::{HoldDown, Preemption};
 use crate::promotion::Promotion;
+use crate::proof::Witness;
 use crate::roster::{Member, Roster};
 use crate::secret::Material;
 use crate::suspicion::Suspicion;
@@ -46,6 +48,8 @@ use crate::view::Counters;
 pub const PULSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// Fewest pulses in an epoch.
 pub const LEAST_PULSES: u32 = 9;
+/// Longest hold-down.
+pub const MAX_HOLD_DOWN: Duration = Duration::from_secs(86_400);
 /// Timers served in one call; the rest waits for the next.
 const MAX_TIMERS: usize = 64;
 
@@ -56,6 +60,8 @@ pub struct NodeConfig {
     pub pulse: Duration,
     /// Life of an epoch.
     pub epoch: Duration,
+    /// For how long a living anchor is safe from a higher ego.
+    pub hold_down: Duration,
     /// Wire versions this node speaks.
     pub wire: RangeInclusive<u8>,
 }
@@ -65,6 +71,7 @@ impl Default for NodeConfig {
         Self {
             pulse: Duration::from_secs(5),
             epoch: Duration::from_secs(60),
+            hold_down: Duration::from_secs(30),
             wire: LOWEST_VERSION..=HIGHEST_VERSION,
         }
     }
@@ -82,6 +89,9 @@ impl NodeConfig {
                 epoch: self.epoch,
                 least,
             });
+        }
+        if self.hold_down > MAX_HOLD_DOWN {
+            return Err(ConfigError::HoldDown(self.hold_down));
         }
         let (lowest, highest) = (*self.wire.start(), *self.wire.end());
         if self.wire.is_empty() || lowest < LOWEST_VERSION || highest > HIGHEST_VERSION {
@@ -105,6 +115,9 @@ pub enum ConfigError {
         /// The least for the given pulse.
         least: Duration,
     },
+    /// A hold-down out of range.
+    #[error("the hold-down is {0:?}, allowed are 0s to {MAX_HOLD_DOWN:?}")]
+    HoldDown(Duration),
     /// A wire version this code does not speak.
     #[error(
         "wire versions {lowest} to {highest} are asked for, allowed are {LOWEST_VERSION} to {HIGHEST_VERSION}"
@@ -211,6 +224,9 @@ pub struct Node {
     pub(crate) join: Option<Join>,
     pub(crate) desk: Desk,
     pub(crate) suspicion: Suspicion,
+    pub(crate) hold_down: HoldDown,
+    pub(crate) preemption: Option<Preemption>,
+    pub(crate) witness: Witness,
     pub(crate) promotion: Option<Promotion>,
     /// The last promotion answered with STILL-HERE.
     pub(crate) objected: Option<crate::id::ChainId>,
@@ -244,6 +260,7 @@ impl Node {
         }
         let mesh = MeshId::of(&root);
         let door = Material::door(mesh).speaking(*config.wire.start());
+        let hold_down = HoldDown::new(config.hold_down);
         let mut roster = Roster::default();
         roster.insert(Member::new(grant.clone(), *config.wire.end(), now));
         Ok(Self {
@@ -272,6 +289,9 @@ impl Node {
             join: None,
             desk: Desk::default(),
             suspicion: Suspicion::default(),
+            hold_down,
+            preemption: None,
+            witness: Witness::default(),
             promotion: None,
             objected: None,
             rivals: Rivals::default(),
@@ -394,6 +414,8 @@ impl Node {
             Timer::Suspect => self.suspect(now),
             Timer::Repeat => self.repeat_promotion(now),
             Timer::Merge => self.continue_merge(now),
+            Timer::Preempt => self.repeat_preemption(now),
+            Timer::Show => self.show(now).unwrap_or_default(),
             Timer::Sweep => self.sweep(now),
         }
     }
@@ -401,12 +423,11 @@ impl Node {
     /// An admitted frame changes what it may; `None` inside a handler means that it changed nothing.
     fn dispatch(&mut self, now: Time, frame: &Admitted<'_>) {
         let _ = match frame.header.frame_type {
-            FrameType::Ann
-            | FrameType::Data
-            | FrameType::Revoke
-            | FrameType::Rekey
-            | FrameType::Proof
-            | FrameType::DoorRevoke => Some(()),
+            FrameType::Ann => self.on_ann(now, frame),
+            FrameType::Proof => self.on_proof(now, frame),
+            FrameType::Data | FrameType::Revoke | FrameType::Rekey | FrameType::DoorRevoke => {
+                Some(())
+            }
             FrameType::Anchor => self.on_anchor(now, frame),
             FrameType::Epoch => self.on_epoch(now, frame),
             FrameType::Merge => self.on_merge(now, frame),

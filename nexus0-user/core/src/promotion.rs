@@ -112,6 +112,9 @@ impl Node {
             self.rhythm.pulse
         };
         self.timers.set(Timer::Repeat, now + pause);
+        if let Some(under) = self.promotion_to_prove() {
+            self.show_proof(&under);
+        }
         self.send_promotion(now);
         self.send_anchor(now);
     }
@@ -129,7 +132,7 @@ impl Node {
             number: body.number,
             promoter: frame.sender,
         };
-        if frame.chain != Some(claim.parent) {
+        if frame.chain != Some(claim.parent) || self.witness.cheated(frame.sender) {
             return None;
         }
         match judge(
@@ -152,7 +155,7 @@ impl Node {
         let lineage = self.lineage.as_ref()?;
         Some(Standing {
             chain: lineage.chain,
-            parent: lineage.parent,
+            parent: lineage.parent.filter(|_| lineage.promoted),
             number: lineage.number,
             parent_number: lineage.parent_number,
             anchor: lineage.anchor,
@@ -204,6 +207,7 @@ impl Node {
         reason: Reason,
     ) -> Option<()> {
         let material = self.open_epoch(frame, body)?;
+        self.exhibit(frame, body);
         self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
         let mut lineage = descendant(old, ChainId(body.chain), frame.sender, body.number, now);
         lineage.roster = RosterDigest(body.roster);
@@ -262,7 +266,17 @@ impl Node {
             self.counters.signature_failures += 1;
             return None;
         }
+        if let Some(under) = self.promotion_to_prove() {
+            return self.show_proof(&under);
+        }
         self.step_back(now)
+    }
+
+    /// The parent's key, if its anchor was convicted: its members may not know yet.
+    fn promotion_to_prove(&self) -> Option<Under> {
+        let promotion = self.promotion.as_ref()?;
+        let cheated = self.witness.cheated(promotion.old.anchor);
+        cheated.then(|| promotion.under.clone())
     }
 
     /// Gives the promotion up and takes the parent chain up again.
@@ -300,6 +314,7 @@ impl Node {
 fn descendant(old: &Lineage, chain: ChainId, anchor: NodeId, number: u64, now: Time) -> Lineage {
     Lineage {
         parent: Some(old.chain),
+        promoted: true,
         parent_number: old.number,
         previous_pulse: old.last_pulse.map(|last| last.at),
         ..Lineage::new(chain, anchor, number, now)

@@ -15,6 +15,7 @@ impl Node {
         let pause = self.jittered(self.rhythm.pulse, 10);
         self.timers.set(Timer::Pulse, now + pause);
         if self.is_anchor() {
+            self.watch_preemptor(now);
             self.send_anchor(now);
             self.send_beacon();
         } else {
@@ -53,8 +54,7 @@ impl Node {
     fn pulse_body(&self, now: Time, status: u8) -> Option<Pulse> {
         let lineage = self.lineage.as_ref()?;
         let next = self
-            .keys
-            .next(lineage.chain, now)
+            .following_key(now)
             .map_or(KeyId::default(), |key| key.material.id);
         Some(Pulse {
             status,
@@ -66,6 +66,15 @@ impl Node {
             next_key: next.0,
             revocation: 0,
         })
+    }
+
+    /// A member's pulse says which next key it holds.
+    pub(crate) fn on_ann(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        let body = Pulse::parse(frame.body())?;
+        if frame.chain == self.lineage.as_ref().map(|lineage| lineage.chain) {
+            self.doubt(now, frame, &body);
+        }
+        Some(())
     }
 
     /// The anchor's pulse: a sign of life, and what it says of roster and next epoch.
@@ -87,6 +96,7 @@ impl Node {
             .is_none_or(|last| last.sequence < frame.header.sequence);
         if newest {
             lineage.roster = RosterDigest(body.roster);
+            lineage.named = Some((frame.key_id(), KeyId(body.next_key)));
             lineage.last_pulse = Some(LastPulse {
                 at: now,
                 sequence: frame.header.sequence,

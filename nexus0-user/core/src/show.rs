@@ -3,8 +3,10 @@
 use crate::id::NodeId;
 use crate::node::Node;
 use crate::roster::Member;
-use crate::time::Time;
-use crate::view::{KeyState, KeyView, PeerState, PeerView, Ranked, Token, View, Why};
+use crate::time::{Time, part};
+use crate::view::{
+    KeyState, KeyView, PeerState, PeerView, PreemptionView, Ranked, Token, View, Why,
+};
 
 impl Node {
     /// What to show.
@@ -20,6 +22,7 @@ impl Node {
             mesh: self.mesh,
             anchor: lineage.map(|lineage| lineage.anchor),
             why: self.why(now),
+            preemption: self.preemption_view(now),
             chain,
             parent: lineage.and_then(|lineage| lineage.parent),
             number,
@@ -42,12 +45,15 @@ impl Node {
         let chain = self.lineage.as_ref().map(|lineage| lineage.chain);
         let current = chain.and_then(|chain| self.keys.current(chain, now));
         let current = current.map(|key| key.material.id);
+        let pending = self.preemption.as_ref().map(|pending| pending.chain);
         let view = |key: &crate::epoch::EpochKey| KeyView {
             id: key.material.id,
             number: key.number,
             state: if Some(key.material.id) == current {
                 KeyState::Current
-            } else if key.activation > now && Some(key.chain) == chain {
+            } else if key.activation > now
+                && (Some(key.chain) == chain || pending == Some(key.chain))
+            {
                 KeyState::Next
             } else {
                 KeyState::Previous
@@ -105,12 +111,54 @@ impl Node {
             state: self.peer_state(now, *id, member),
         };
         Why {
-            sentence: self.sentence(&members),
+            sentence: self.sentence(now, &members),
             ranking: members.iter().map(ranked).collect(),
         }
     }
 
-    fn sentence(&self, members: &[(crate::election::Rank, NodeId, &Member)]) -> String {
+    /// Who takes over from the living anchor, and when at the earliest.
+    fn preemption_view(&self, now: Time) -> Option<PreemptionView> {
+        if let Some(pending) = &self.preemption {
+            let (by, at) = (pending.by, pending.activation);
+            return Some(PreemptionView {
+                by,
+                at,
+                announced: true,
+            });
+        }
+        let lineage = self.lineage.as_ref()?;
+        let by = self.heir(now)?;
+        let entry = match self.roster.get(by)?.known_since {
+            _ if by == self.id => lineage.since,
+            known => known.max(lineage.since),
+        };
+        let start = self.keys.current(lineage.chain, now)?.activation;
+        let epoch = self.rhythm.epoch;
+        // Announced with the anchor's next announcement after the hold-down, the last one at 3/4.
+        let ready = self.hold_down.over(entry).max(now).since(start);
+        let missed = ready.saturating_sub(part(epoch, 3, 4));
+        let epochs = missed.as_nanos().div_ceil(epoch.as_nanos().max(1));
+        let at = start + epoch.saturating_mul(u32::try_from(epochs).ok()?.saturating_add(2));
+        Some(PreemptionView {
+            by,
+            at,
+            announced: false,
+        })
+    }
+
+    fn takeover(&self, now: Time) -> Option<String> {
+        let view = self.preemption_view(now)?;
+        let grant = &self.roster.get(view.by)?.grant;
+        let about = if view.announced { "" } else { "about " };
+        Some(format!(
+            "{} (ego {}) takes over in {about}{} s",
+            grant.name(),
+            grant.ego(),
+            view.at.since(now).as_secs()
+        ))
+    }
+
+    fn sentence(&self, now: Time, members: &[(crate::election::Rank, NodeId, &Member)]) -> String {
         let Some(anchor) = self.lineage.as_ref().map(|lineage| lineage.anchor) else {
             return "no anchor is followed yet".into();
         };
@@ -126,8 +174,10 @@ impl Node {
                 format!("{anchor_name} stands before {}: {reason}", name(*runner_up))
             }
             (Some((_, id, _)), _) if *id != anchor => format!(
-                "{anchor_name} is followed although {} ranks first: a living anchor keeps its place",
-                name(*id)
+                "{anchor_name} is followed although {} ranks first: {}",
+                name(*id),
+                self.takeover(now)
+                    .unwrap_or_else(|| "a living anchor keeps its place".into())
             ),
             _ => format!("{anchor_name} is the only member known"),
         }

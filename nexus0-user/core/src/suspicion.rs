@@ -69,6 +69,7 @@ impl Node {
         self.roster
             .iter()
             .filter(|(id, _)| Some(*id) != anchor && *id != self.id)
+            .filter(|(id, _)| !self.witness.cheated(*id))
             .filter(|(_, member)| member.last_heard.is_some_and(|at| now.since(at) <= recent))
             .filter(|(id, _)| self.roster.rank(*id).is_some_and(|rank| rank < own))
             .count()

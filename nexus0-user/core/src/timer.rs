@@ -37,6 +37,10 @@ pub(crate) enum Timer {
     Repeat,
     /// The next step of a merge.
     Merge,
+    /// Repeat the preemption.
+    Preempt,
+    /// Show an EPOCH, or the two that prove a cheat.
+    Show,
     /// Forget what is over.
     Sweep,
 }
@@ -64,6 +68,11 @@ impl Timers {
     /// Whether a deadline is set.
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.0.contains_key(&timer)
+    }
+
+    /// A deadline, if it is set.
+    pub(crate) fn get(&self, timer: Timer) -> Option<Time> {
+        self.0.get(&timer).copied()
     }
 
     /// Clears all.

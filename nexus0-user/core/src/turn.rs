@@ -19,6 +19,8 @@ use crate::timer::Timer;
 
 /// Bit of [`Epoch::flags`]: the sender promoted itself.
 pub(crate) const PROMOTION: u8 = 1;
+/// Bit of [`Epoch::flags`]: the sender takes over from a living anchor.
+pub(crate) const PREEMPTION: u8 = 4;
 /// Bytes of an EPOCH body before the sealed secret.
 const CONTEXT_LEN: usize = 216;
 
@@ -37,6 +39,8 @@ impl Node {
             .set(Timer::Suspect, now + self.rhythm.pulses(5, 4));
         self.timers.stop(Timer::Announce);
         if changed {
+            self.forget_preemption();
+            self.hold_down.note(now, new);
             self.counters.anchor_changes += 1;
             self.event(Event::AnchorChanged {
                 old,
@@ -58,6 +62,7 @@ impl Node {
             .end_before(chain, u64::MAX, now + self.rhythm.pulse, &mut ops);
         self.ops(ops);
         self.roster.set_succession(Vec::new());
+        self.forget_preemption();
         self.promotion = None;
     }
 
@@ -68,7 +73,7 @@ impl Node {
     }
 
     /// Sets the times of the current epoch: announcements at 1/2 and 3/4, and its end.
-    fn schedule_epoch(&mut self, now: Time) -> Option<()> {
+    pub(crate) fn schedule_epoch(&mut self, now: Time) -> Option<()> {
         let chain = self.lineage.as_ref()?.chain;
         let start = self.keys.current(chain, now)?.activation;
         let epoch = self.rhythm.epoch;
@@ -84,6 +89,10 @@ impl Node {
     /// Draws the next epoch at its first announcement, and multicasts it at each.
     pub(crate) fn announce(&mut self, now: Time) {
         if !self.is_anchor() {
+            return;
+        }
+        if self.yields() {
+            self.schedule_epoch(now);
             return;
         }
         self.draw_next(now);
@@ -122,6 +131,13 @@ impl Node {
             activation,
             self.rhythm,
         ));
+        if self
+            .preemption
+            .as_ref()
+            .is_some_and(|held| held.number <= number)
+        {
+            self.forget_preemption();
+        }
         let mut ops = Vec::new();
         self.keys
             .end_before(chain, number, activation + self.rhythm.grace(), &mut ops);
@@ -148,6 +164,8 @@ impl Node {
         parent: Option<ChainId>,
         flags: u8,
     ) -> Option<Epoch> {
+        let succession = first_sixteen(self.roster.succession());
+        let succession = self.witness.freeze(key.chain, key.number, succession);
         let mut body = Epoch {
             chain: key.chain.0,
             parent: parent.unwrap_or_default().0,
@@ -161,12 +179,25 @@ impl Node {
             members: self.roster.succession().len() as u16,
             roster: self.roster.digest().unwrap_or_default().0,
             revocation: 0,
-            succession: first_sixteen(self.roster.succession()),
+            succession,
             salt: self.random(),
             sealed: [0; 48],
         };
         let seal = self.epoch_seal(&body, self.id, &under.material);
         body.sealed = seal.seal(&key.material.secret, &context(&body)?)?;
+        Some(body)
+    }
+
+    /// A changed body, sealed as it says.
+    #[cfg(test)]
+    pub(crate) fn reseal(
+        &self,
+        mut body: Epoch,
+        under: &Material,
+        carried: &Material,
+    ) -> Option<Epoch> {
+        let seal = self.epoch_seal(&body, self.id, under);
+        body.sealed = seal.seal(&carried.secret, &context(&body)?)?;
         Some(body)
     }
 
@@ -201,8 +232,12 @@ impl Node {
     /// Someone says which epoch comes next.
     pub(crate) fn on_epoch(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let body = Epoch::parse(frame.body())?;
+        self.compare(now, frame, &body);
         if body.flags & PROMOTION != 0 {
             return self.on_promotion(now, frame, &body);
+        }
+        if body.flags & PREEMPTION != 0 {
+            return self.on_preemption(now, frame, &body);
         }
         let lineage = self.lineage.as_ref()?;
         let (chain, number) = (lineage.chain, lineage.number);
@@ -226,12 +261,17 @@ impl Node {
             self.take_next(material, body.number, activation, chain);
             self.timers.set(Timer::Turn, activation);
         }
+        self.exhibit(frame, &body);
         self.check_roster(now);
+        self.consider_preemption(now);
         Some(())
     }
 
     /// An epoch's time is over: the next takes over, or there is none and the node joins again.
     pub(crate) fn turn(&mut self, now: Time) {
+        if self.turn_to_preemptor(now).is_some() {
+            return;
+        }
         let Some(lineage) = &self.lineage else { return };
         let (chain, number) = (lineage.chain, lineage.number);
         let current = self

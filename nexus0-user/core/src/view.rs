@@ -24,6 +24,8 @@ pub struct View {
     pub anchor: Option<NodeId>,
     /// Why it is that one.
     pub why: Why,
+    /// Who takes over from a living anchor.
+    pub preemption: Option<PreemptionView>,
     /// The followed chain.
     pub chain: Option<ChainId>,
     /// The chain it came from.
@@ -44,6 +46,17 @@ pub struct View {
     pub counters: Counters,
     /// Multicast frames by key and sender.
     pub ledger: Vec<LedgerView>,
+}
+
+/// A member with a higher ego takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PreemptionView {
+    /// Who.
+    pub by: NodeId,
+    /// When; at the earliest, if it is not announced yet.
+    pub at: Time,
+    /// Whether it is announced.
+    pub announced: bool,
 }
 
 /// (number, chain): compared by applications in this order.
@@ -184,6 +197,12 @@ pub struct Counters {
     pub still_here_sent: u64,
     /// Own promotions.
     pub promotions: u64,
+    /// Own preemptions announced.
+    pub preemptions: u64,
+    /// PROOFs sent.
+    pub proofs_sent: u64,
+    /// Members convicted of announcing two epochs under one number.
+    pub cheats: u64,
     /// Own promotions taken back.
     pub steps_back: u64,
     /// Own chains handed over to a better-ranked anchor.

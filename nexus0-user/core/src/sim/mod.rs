@@ -9,6 +9,7 @@ mod hostile;
 mod joining;
 mod network;
 mod partition;
+mod preemption;
 mod turns;
 mod versions;
 
