@@ -107,6 +107,12 @@ impl Witness {
         self.cheats.contains(&id)
     }
 
+    /// How many EPOCHs are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
     fn of_key(&self, key_id: KeyId) -> Option<&Kept> {
         self.kept
             .iter()

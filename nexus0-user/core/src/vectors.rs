@@ -228,7 +228,7 @@ impl World {
         for (room, id) in succession.chunks_exact_mut(8).zip(roster.succession()) {
             room.copy_from_slice(&id.0);
         }
-        let mut body = Epoch {
+        let body = Epoch {
             chain: CHAIN.0,
             parent: [0; 8],
             number: 8,
@@ -245,16 +245,8 @@ impl World {
             salt: [0x61; 32],
             sealed: [0; 48],
         };
-        let bytes = body_bytes(&body);
-        let seal = EpochSeal {
-            mesh: self.root.mesh_id(),
-            key: &self.current.material.seal,
-            salt: &body.salt,
-            sealer: self.anchor.node_id(),
-            chain: CHAIN,
-            number: 8,
-        };
-        let sealed = seal.seal(&next.secret, &bytes[..216]).unwrap();
+        let body = self.seal(body, &next);
+        let (bytes, sealed) = (body_bytes(&body), body.sealed);
         let mut object = Object::default();
         object
             .hex("seal_key", &*self.current.material.seal)
@@ -267,8 +259,52 @@ impl World {
             .hex("associated_data", &bytes[..216])
             .hex("secret", &*next.secret);
         object.hex("sealed", &sealed);
-        body.sealed = sealed;
         (object, body)
+    }
+
+    fn seal(&self, mut body: Epoch, secret: &Material) -> Epoch {
+        let bytes = body_bytes(&body);
+        let seal = EpochSeal {
+            mesh: self.root.mesh_id(),
+            key: &self.current.material.seal,
+            salt: &body.salt,
+            sealer: self.anchor.node_id(),
+            chain: ChainId(body.chain),
+            number: body.number,
+        };
+        body.sealed = seal.seal(&secret.secret, &bytes[..216]).unwrap();
+        body
+    }
+
+    /// The same epoch with another secret: what no honest anchor signs.
+    fn contradiction(&self) -> Epoch {
+        let other = Material::derive(self.root.mesh_id(), Zeroizing::new([0x33; 32]));
+        let body = Epoch {
+            key_id: other.id.0,
+            salt: [0x62; 32],
+            ..self.epoch().1
+        };
+        self.seal(body, &other)
+    }
+
+    /// The one with the higher ego takes a chain of the other one's over.
+    fn preemption(&self) -> (Under, Epoch) {
+        let other = Material::derive(self.root.mesh_id(), Zeroizing::new([0x34; 32]));
+        let under = Under {
+            chain: Some(ChainId([0xc3; 8])),
+            ..self.current.clone()
+        };
+        let body = Epoch {
+            chain: [0xc4; 8],
+            parent: [0xc3; 8],
+            number: 9,
+            key_id: other.id.0,
+            activates_in: 90_000,
+            flags: crate::turn::PREEMPTION,
+            salt: [0x63; 32],
+            ..self.epoch().1
+        };
+        (under, self.seal(body, &other))
     }
 
     fn frame<B: Body>(
@@ -450,6 +486,9 @@ impl World {
     fn later_frames(&self, all: &mut Object) {
         let (anchor, joiner, door, current) =
             (&self.anchor, &self.joiner, &self.door, &self.current);
+        let (under, preemption) = self.preemption();
+        let frame = self.frame(&preemption, anchor, &under, GROUP).0;
+        all.object("EPOCH (preemption)", &frame);
         let list = Revoke {
             number: 3,
             floor: 1,
@@ -501,14 +540,18 @@ impl World {
             sealed: [0x88; 80],
         };
         all.object("MERGE", &self.frame(&body, anchor, current, GROUP).0);
-        let payload = self.frame(&epoch, anchor, current, GROUP).1;
-        let exhibit = Exhibit {
-            chain: CHAIN.0,
-            source: SOURCE,
-            frame: *payload.first_chunk().unwrap(),
-        };
+        let exhibits = [epoch, self.contradiction()].map(|epoch| {
+            let payload = self.frame(&epoch, anchor, current, GROUP).1;
+            let frame = *payload.first_chunk().unwrap();
+            Exhibit {
+                chain: CHAIN.0,
+                source: SOURCE,
+                frame,
+            }
+            .bytes()
+        });
         let body = Proof {
-            exhibits: &[exhibit.bytes()],
+            exhibits: &exhibits,
         };
         all.object("PROOF", &self.frame(&body, joiner, current, GROUP).0);
         let mut introduced = [1; INTRODUCED_LEN];

@@ -249,14 +249,27 @@ pub struct AnchorReport {
     pub me: bool,
     /// The chain of its reign.
     pub chain: Option<String>,
-    /// The chain it was promoted from.
+    /// The chain it came from by promotion or preemption.
     pub parent: Option<String>,
     /// The current epoch's number.
     pub number: Option<u64>,
     /// In one sentence.
     pub why: String,
+    /// Who takes over from the living anchor, and when.
+    pub preemption: Option<Preemption>,
     /// Members by rank, best first: the first of them still heard follows when the anchor falls silent.
     pub ranking: Vec<Ranked>,
+}
+
+/// A member with a higher ego takes over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preemption {
+    /// Who.
+    pub by: Member,
+    /// Milliseconds until then; at the least, if it is not announced yet.
+    pub in_ms: u64,
+    /// Whether it is announced.
+    pub announced: bool,
 }
 
 /// A member in the order of the election.

@@ -41,7 +41,7 @@ fn headline(report: &AnchorReport) -> String {
     let parent = report
         .parent
         .as_ref()
-        .map_or(String::new(), |p| format!(", promoted from {p}"));
+        .map_or(String::new(), |p| format!(", after {p}"));
     format!(
         "{} ({}){me}, ego {}\nchain {chain}{parent}, epoch {number}",
         anchor.name, anchor.id, anchor.ego

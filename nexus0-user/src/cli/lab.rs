@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Life of an epoch key, instead of the profile's
     #[arg(long, value_name = "TIME", value_parser = duration)]
     epoch: Option<Duration>,
+    /// For how long a living anchor is safe from a higher ego
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    hold_down: Duration,
     /// When to end: a number of seconds, or with a unit [default: Ctrl-C]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     duration: Option<Duration>,
@@ -167,6 +170,7 @@ fn options(args: &Args) -> Options {
         profile,
         pulse: args.pulse.unwrap_or(pulse),
         epoch: args.epoch.unwrap_or(epoch),
+        hold_down: args.hold_down,
         duration: args.duration,
         summary: args.summary.clone(),
         flood: args.flood.0,

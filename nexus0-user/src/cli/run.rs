@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// Life of a key, if this node starts the mesh [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     epoch: Option<Duration>,
+    /// For how long a living anchor is safe from a higher ego [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    hold_down: Option<Duration>,
     /// native: in the driver; generic: after it, slower
     #[arg(
         long,
@@ -90,6 +93,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let config = NodeConfig {
         pulse: args.pulse.unwrap_or(default.pulse),
         epoch: args.epoch.unwrap_or(default.epoch),
+        hold_down: args.hold_down.unwrap_or(default.hold_down),
         ..default
     };
     let node = |interface: String| daemon::Options {
@@ -226,7 +230,10 @@ impl From<RunError> for Failure {
         let text = shorten(error.to_string());
         match error {
             RunError::Config(
-                ConfigError::Pulse(_) | ConfigError::Epoch { .. } | ConfigError::Wire { .. },
+                ConfigError::Pulse(_)
+                | ConfigError::Epoch { .. }
+                | ConfigError::HoldDown(_)
+                | ConfigError::Wire { .. },
             )
             | RunError::Attach(AttachError::UnknownInterface { .. }) => Self::Usage(text),
             RunError::Attach(AttachError::Permission { .. }) => Self::Permission(text),

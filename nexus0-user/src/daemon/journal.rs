@@ -94,6 +94,9 @@ impl Journal {
             Event::EpochTurned { .. }
             | Event::Promoted { .. }
             | Event::SteppedBack { .. }
+            | Event::PreemptionAnnounced { .. }
+            | Event::PreemptionDropped { .. }
+            | Event::Cheated { .. }
             | Event::PeerAdded { .. }
             | Event::PeerGone { .. }
             | Event::AnchorSilent { .. }
@@ -168,6 +171,19 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
             format!("promoted myself: chain {chain}, epoch {number}")
         }
         Event::SteppedBack { chain } => format!("took my promotion back: chain {chain} ends"),
+        Event::PreemptionAnnounced { by, number } => {
+            format!("{} takes over with epoch {number}", name(*by))
+        }
+        Event::PreemptionDropped { by } => {
+            format!(
+                "{} fell silent before it took over: the anchor goes on",
+                name(*by)
+            )
+        }
+        Event::Cheated { anchor } => format!(
+            "{} signed two epochs under one number: not followed any more",
+            name(*anchor)
+        ),
         Event::PeerAdded { id, name } => format!("{name} ({id}) is a member"),
         Event::PeerGone { id, name } => format!("{name} ({id}) is no longer a member"),
         Event::AnchorSilent { .. } => "the anchor missed its pulse: probing it".into(),

@@ -20,7 +20,7 @@ use super::journal::Journal;
 use crate::api::run_dir_flag;
 use crate::api::types::{
     AnchorReport, DropLine, Drops, EpochLine, Epochs, FilterStatus, LedgerLine, Member, Peer,
-    Peers, Ranked, Role, SCHEMA, Status, VerdictCount,
+    Peers, Preemption, Ranked, Role, SCHEMA, Status, VerdictCount,
 };
 use crate::dataplane;
 
@@ -261,6 +261,11 @@ pub(super) fn anchor(who: &Identification, view: &View) -> AnchorReport {
         parent: view.parent.map(|chain| chain.to_string()),
         number: view.chain.map(|_| view.number),
         why: view.why.sentence.clone(),
+        preemption: view.preemption.map(|coming| Preemption {
+            by: who.member_of(view, coming.by),
+            in_ms: coming.at.since(view.now).as_millis() as u64,
+            announced: coming.announced,
+        }),
         ranking: view
             .why
             .ranking

@@ -75,6 +75,7 @@ impl Node {
             .arg(&self.admitted.state_dir)
             .args(["--pulse", &milliseconds(options.pulse)])
             .args(["--epoch", &milliseconds(options.epoch)])
+            .args(["--hold-down", &milliseconds(options.hold_down)])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -54,6 +54,8 @@ pub struct Options {
     pub pulse: Duration,
     /// Time between turns.
     pub epoch: Duration,
+    /// For how long a living anchor is safe from a higher ego.
+    pub hold_down: Duration,
     /// When to end; `None` runs until interrupted.
     pub duration: Option<Duration>,
     /// Where the summary goes.
@@ -82,6 +84,7 @@ impl Default for Options {
             profile: Profile::Default,
             pulse,
             epoch,
+            hold_down: Duration::from_secs(30),
             duration: None,
             summary: None,
             flood: Some(Rate::Max),

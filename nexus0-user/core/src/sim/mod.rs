@@ -10,6 +10,7 @@ mod joining;
 mod network;
 mod partition;
 mod preemption;
+mod proof;
 mod turns;
 mod versions;
 

@@ -44,7 +44,7 @@ pub(crate) struct SimNode {
     filter: Option<Filter<MemoryMaps>>,
     pub(crate) address: [u8; 16],
     pub(crate) grant: Grant,
-    pub(crate) seed: [u8; 32],
+    seed: [u8; 32],
     pub(crate) events: Vec<(Time, Event)>,
     /// Bytes sent to it by others.
     pub(crate) verdicts: BTreeMap<Verdict, u64>,

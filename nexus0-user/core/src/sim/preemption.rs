@@ -5,13 +5,12 @@ use core::time::Duration;
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::{Epoch, FrameType, GROUP};
 
+use super::proof::signed_frame;
 use super::turns::compared_without_loss;
 use super::{Link, Sim, seconds};
 use crate::event::{Event, Reason};
 use crate::id::ChainId;
-use crate::identity::Identity;
 use crate::node::{NodeConfig, Role};
-use crate::send::Envelope;
 use crate::time::Time;
 use crate::turn::PREEMPTION;
 
@@ -262,8 +261,6 @@ fn who_joins_before_the_takeover_loses_nothing() {
 /// What a preemptor puts on the link, bent.
 fn forged(sim: &mut Sim, liar: usize, bend: impl Fn(&mut Epoch)) -> (Vec<u8>, [u8; 16]) {
     let (now, source) = (sim.now, sim.nodes[liar].address);
-    let mesh = sim.root.mesh_id();
-    let identity = Identity::from_seed(&sim.nodes[liar].seed);
     let node = sim.nodes[liar].node.as_mut().unwrap();
     let under = node.under_current(now).unwrap();
     let chain = under.chain.unwrap();
@@ -282,18 +279,7 @@ fn forged(sim: &mut Sim, liar: usize, bend: impl Fn(&mut Epoch)) -> (Vec<u8>, [u
     bend(&mut body);
     // Bent or not, it is sealed as it says.
     let body = node.reseal(body, &under.material, &key.material).unwrap();
-    node.sequence += 1;
-    let sequence = node.sequence;
-    let frame = Envelope {
-        mesh,
-        identity: &identity,
-        under: &under,
-        source,
-        destination: GROUP,
-        sequence,
-    }
-    .frame(&body)
-    .unwrap();
+    let frame = signed_frame(sim, liar, &under, &body);
     (frame, source)
 }
 
