@@ -164,7 +164,8 @@ impl Node {
             .preemption
             .as_ref()
             .is_some_and(|held| held.by == self.id);
-        if !self.is_anchor() && !(preempts && ask.what == what::NEXT_EPOCH) {
+        let heeded = self.is_anchor() || (preempts && ask.what == what::NEXT_EPOCH);
+        if !heeded {
             return None;
         }
         match ask.what {

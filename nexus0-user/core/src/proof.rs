@@ -25,6 +25,9 @@ const MAX_KEPT: usize = 8;
 /// Cheats remembered: no more than there can be members.
 const MAX_CHEATS: usize = nexus0_common::maps::MAX_PEERS;
 
+/// An exhibit's bytes.
+type Shown = [u8; EXHIBIT_LEN];
+
 /// What an anchor commits itself to with an EPOCH: one key and one beginning of the succession per number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Commitment {
@@ -75,7 +78,7 @@ impl Commitment {
 #[derive(Clone, Debug)]
 struct Kept {
     commitment: Commitment,
-    exhibit: [u8; EXHIBIT_LEN],
+    exhibit: Shown,
 }
 
 /// What is to be shown.
@@ -93,7 +96,7 @@ pub(crate) struct Witness {
     kept: VecDeque<Kept>,
     cheats: BTreeSet<NodeId>,
     /// The last proof: whose, and the two frames.
-    proof: Option<(NodeId, [[u8; EXHIBIT_LEN]; 2])>,
+    proof: Option<(NodeId, [Shown; 2])>,
     show: Option<Show>,
     /// The last key whose EPOCH was shown, by this node or another.
     shown: Option<KeyId>,
@@ -169,8 +172,9 @@ impl Node {
         let commitment = Commitment::new(frame.sender, body);
         let kept = self.witness.contradicted(&commitment)?.exhibit;
         let pair = [kept, exhibit_of(frame)?.bytes()];
-        self.convict(now, frame.sender, pair)?;
-        self.show_soon(now, Show::Proof)
+        self.convict(now, frame.sender, &pair)?;
+        self.show_soon(now, Show::Proof);
+        Some(())
     }
 
     /// A member names another next key than this node holds: it shall see what was announced here.
@@ -184,10 +188,11 @@ impl Node {
             return None;
         }
         self.witness.of_key(own)?;
-        self.show_soon(now, Show::Own(own))
+        self.show_soon(now, Show::Own(own));
+        Some(())
     }
 
-    fn show_soon(&mut self, now: Time, show: Show) -> Option<()> {
+    fn show_soon(&mut self, now: Time, show: Show) {
         let most = match show {
             Show::Own(_) => self.rhythm.pulses(1, 5),
             Show::Proof => self.rhythm.pulses(1, 20),
@@ -195,7 +200,6 @@ impl Node {
         let pause = self.between(Duration::ZERO, most);
         self.witness.show = Some(show);
         self.timers.set(Timer::Show, now + pause);
-        Some(())
     }
 
     /// Shows what was to be shown, unless another has.
@@ -218,7 +222,7 @@ impl Node {
         self.send_proof(under, &pair)
     }
 
-    fn send_proof(&mut self, under: &Under, exhibits: &[[u8; EXHIBIT_LEN]]) -> Option<()> {
+    fn send_proof(&mut self, under: &Under, exhibits: &[Shown]) -> Option<()> {
         self.counters.proofs_sent += 1;
         self.send(under, GROUP, &Proof { exhibits }).map(drop)
     }
@@ -226,23 +230,24 @@ impl Node {
     /// Someone shows one or two EPOCHs. They speak for themselves, whoever shows them.
     pub(crate) fn on_proof(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let proof = Proof::parse(frame.body())?;
-        match *proof.exhibits {
+        match proof.exhibits {
             [first, second] => self.judge_pair(now, first, second),
             [shown] => self.judge_one(now, shown),
             _ => None,
         }
     }
 
-    fn judge_one(&mut self, now: Time, shown: [u8; EXHIBIT_LEN]) -> Option<()> {
-        let exhibit = Exhibit::parse(&shown)?;
+    fn judge_one(&mut self, now: Time, shown: &Shown) -> Option<()> {
+        let exhibit = Exhibit::parse(shown)?;
         let commitment = Commitment::of(&exhibit)?;
         let Some(kept) = self.witness.contradicted(&commitment) else {
             return self.spare(&commitment);
         };
-        let pair = [kept.exhibit, shown];
+        let pair = [kept.exhibit, *shown];
         self.verify(&exhibit, &commitment)?;
-        self.convict(now, commitment.signer, pair)?;
-        self.show_soon(now, Show::Proof)
+        self.convict(now, commitment.signer, &pair)?;
+        self.show_soon(now, Show::Proof);
+        Some(())
     }
 
     /// Another has shown what was to be shown here.
@@ -258,13 +263,8 @@ impl Node {
         Some(())
     }
 
-    fn judge_pair(
-        &mut self,
-        now: Time,
-        first: [u8; EXHIBIT_LEN],
-        second: [u8; EXHIBIT_LEN],
-    ) -> Option<()> {
-        let exhibits = [Exhibit::parse(&first)?, Exhibit::parse(&second)?];
+    fn judge_pair(&mut self, now: Time, first: &Shown, second: &Shown) -> Option<()> {
+        let exhibits = [Exhibit::parse(first)?, Exhibit::parse(second)?];
         let [one, other] = &exhibits;
         let commitments = [Commitment::of(one)?, Commitment::of(other)?];
         let [claim, counterclaim] = &commitments;
@@ -276,7 +276,7 @@ impl Node {
         }
         self.verify(one, claim)?;
         self.verify(other, counterclaim)?;
-        self.convict(now, claim.signer, [first, second])
+        self.convict(now, claim.signer, &[*first, *second])
     }
 
     fn proof_heard(&mut self, signer: NodeId) -> Option<()> {
@@ -302,7 +302,7 @@ impl Node {
     }
 
     /// Nobody follows that node any more, as far as this one is asked.
-    fn convict(&mut self, now: Time, cheat: NodeId, pair: [[u8; EXHIBIT_LEN]; 2]) -> Option<()> {
+    fn convict(&mut self, now: Time, cheat: NodeId, pair: &[Shown; 2]) -> Option<()> {
         if cheat == self.id || self.witness.cheated(cheat) {
             return None;
         }
@@ -310,7 +310,7 @@ impl Node {
             self.witness.cheats.pop_first();
         }
         self.witness.cheats.insert(cheat);
-        self.witness.proof = Some((cheat, pair));
+        self.witness.proof = Some((cheat, *pair));
         self.counters.cheats += 1;
         self.event(Event::Cheated { anchor: cheat });
         self.drop_preemptor(now, cheat);

@@ -78,7 +78,8 @@ def epoch_seal(v: Vectors, mesh: bytes) -> Vectors:
 def frame(
     name: str, v: Vectors, mesh: bytes, people: dict[str, Identity], keys: dict[str, Material], chains: dict[str, str]
 ) -> Vectors:
-    """Written from its parts, and read back into them."""
+    """Written from its parts, and read back into them. A name may say more than the type, in brackets."""
+    name = name.split(" (")[0]
     source, destination = bytes.fromhex(v["source"]), bytes.fromhex(v["destination"])
     body, chain = bytes.fromhex(v["body"]), bytes.fromhex(v["chain"])
     key, sender = keys[v["key"]], people[v["sender"]]
@@ -97,7 +98,7 @@ def frame(
         "destination": destination.hex(),
         "class": "unicast" if read.unicast else "multicast",
         "key": next(n for n, k in keys.items() if k.id == read.key_id),
-        "chain": chains[v["key"]],
+        "chain": v["chain"] if read.kind.signed else chains[v["key"]],
         "sender": read.sender.hex(),
         "sequence": read.sequence,
         "body": read.authenticated[24 : 24 + len(body)].hex(),
@@ -117,7 +118,7 @@ def derive(v: Vectors) -> Vectors:
     request = wire.parse("REQ_EPOCH", bodies["REQ_EPOCH"])
     identities = {p["node_id"]: Identity(bytes.fromhex(p["ed25519_seed"])) for p in people.values()}
     anchor, joiner = (bytes.fromhex(people[name]["node_id"]) for name in ("anchor", "joiner"))
-    # A key belongs to one chain, and only signatures cover it.
+    # A key belongs to one chain, and only signatures cover it: without one it is the others' word that counts.
     chains = {"epoch": v["frames"]["ANCHOR"]["chain"], "door": bytes(8).hex()}
     return {
         "version": 1,

@@ -319,8 +319,10 @@ fn a_stopped_anchor_is_succeeded_and_joins_again_when_it_wakes() {
         sim.nodes[0].node = stopped;
         let took = sim.run_until(seconds(5), Sim::agrees).expect("one mesh");
         println!("after {pause} s: {took:?}");
-        sim.run(seconds(130));
+        sim.run(seconds(30));
         assert_eq!(sim.assert_one_anchor(), 1, "the successor stays");
+        sim.run(seconds(300));
+        assert_eq!(sim.assert_one_anchor(), 0, "until its hold-down is over");
     }
 }
 

@@ -258,6 +258,9 @@ fn who_joins_before_the_takeover_loses_nothing() {
     }
 }
 
+/// What is bent in an EPOCH.
+type Lie = fn(&mut Epoch);
+
 /// What a preemptor puts on the link, bent.
 fn forged(sim: &mut Sim, liar: usize, bend: impl Fn(&mut Epoch)) -> (Vec<u8>, [u8; 16]) {
     let (now, source) = (sim.now, sim.nodes[liar].address);
@@ -321,7 +324,7 @@ fn a_lying_preemptor_changes_nothing() {
     let mut sim = ready(90);
     let state = |sim: &Sim| [0, 1, 2].map(|index| sim.node(index).view(sim.now).keys);
     let before = state(&sim);
-    let lies: [(&str, fn(&mut Epoch)); 8] = [
+    let lies: [(&str, Lie); 8] = [
         ("one turn ahead", |body| body.number -= 1),
         ("three turns ahead", |body| body.number += 1),
         ("activation too early", |body| body.activates_in -= 60_000),
