@@ -315,9 +315,12 @@ impl KeyRing {
         self.worn.iter().any(|(worn, _)| *worn == id)
     }
 
-    /// Wipes one key.
+    /// Wipes one key. It may come back if nothing came under it.
     pub(crate) fn remove(&mut self, key_id: KeyId, ops: &mut Vec<MapOp>) {
-        self.0.retain(|key| key.material.id != key_id);
+        if self.find(key_id).is_some_and(|key| !key.windows.is_empty()) {
+            self.forget(key_id);
+        }
+        self.keys.retain(|key| key.material.id != key_id);
         ops.push(MapOp::RemoveKey { key_id });
     }
 

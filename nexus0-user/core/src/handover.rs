@@ -193,7 +193,8 @@ impl Node {
         let id = peek_node_id(&body.grant)?;
         let loser = Rank::between(&self.roster.get(loser)?.grant);
         let grant = self.strangers_grant(&body.grant, id)?;
-        let wins = id != self.id && gives_way(&loser, &Rank::between(&grant));
+        let trusted = id != self.id && !self.witness.cheated(id);
+        let wins = trusted && gives_way(&loser, &Rank::between(&grant));
         wins.then_some(grant)
     }
 

@@ -398,11 +398,16 @@ impl Node {
             self.forget_preemption();
             return None;
         };
-        self.hand_over(now, &pending, key)
+        self.succeed_as_announced(now, &pending, key)
     }
 
     /// Make before break: both keys are honoured for the grace.
-    fn hand_over(&mut self, now: Time, pending: &Preemption, key: EpochKey) -> Option<()> {
+    fn succeed_as_announced(
+        &mut self,
+        now: Time,
+        pending: &Preemption,
+        key: EpochKey,
+    ) -> Option<()> {
         let old = self.lineage.clone()?;
         let (end, mut ops) = (now + self.rhythm.grace(), Vec::new());
         self.keys.end_before(old.chain, u64::MAX, end, &mut ops);

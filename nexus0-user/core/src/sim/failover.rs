@@ -379,3 +379,62 @@ fn a_new_address_is_the_same_node() {
             .is_empty()
     );
 }
+
+/// A member that holds another order, of the same length, than its anchor announced.
+fn stale(sim: &mut Sim, index: usize, bend: impl Fn(&mut crate::node::Node)) {
+    let node = sim.nodes[index].node.as_mut().unwrap();
+    bend(node);
+    node.redraft();
+    assert!(!node.complete());
+}
+
+#[test]
+fn a_stale_roster_is_repaired_within_two_pulses_also_one_of_equal_length() {
+    let mut sim = Sim::settled(11, &egos(6));
+    let order = sim.node(0).roster.succession().to_vec();
+    let swapped = |node: &mut crate::node::Node| {
+        let mut order = node.roster.succession().to_vec();
+        order.swap(2, 4);
+        node.roster.set_succession(order);
+    };
+    let shorter = |node: &mut crate::node::Node| {
+        let mut order = node.roster.succession().to_vec();
+        order.pop();
+        node.roster.set_succession(order);
+    };
+    let version = |node: &mut crate::node::Node| {
+        let id = node.roster.succession()[3];
+        node.roster.get_mut(id).unwrap().highest += 1;
+    };
+    let bends: [&dyn Fn(&mut crate::node::Node); 3] = [&swapped, &shorter, &version];
+    for bend in bends {
+        stale(&mut sim, 5, bend);
+        let asked = sim.node(5).counters.asks_sent;
+        let took = sim
+            .run_until(seconds(11), |sim| sim.node(5).complete())
+            .expect("repaired");
+        assert!(took <= seconds(10), "{took:?}");
+        assert_eq!(sim.node(5).roster.succession(), order);
+        assert!(sim.node(5).counters.asks_sent > asked, "by asking");
+        assert_eq!(sim.assert_one_anchor(), 0);
+    }
+    // Negative control: without its questions it stays stale until it joins again.
+    sim.blocked.insert((5, 0));
+    stale(&mut sim, 5, swapped);
+    assert_eq!(
+        sim.run_until(seconds(11), |sim| sim.node(5).complete()),
+        None
+    );
+}
+
+#[test]
+fn the_last_of_two_listens_first_and_leads_after_twenty_seconds() {
+    for seed in 0..4 {
+        let mut sim = Sim::settled(seed, &egos(2));
+        sim.run(seconds(20));
+        sim.kill(0);
+        let took = failover(&mut sim, 0);
+        println!("seed {seed}: {took:?}");
+        assert!(took > seconds(17) && took <= seconds(21), "{took:?}");
+    }
+}

@@ -7,6 +7,7 @@ mod garbage;
 mod holes;
 mod hostile;
 mod joining;
+mod lessons;
 mod network;
 mod partition;
 mod preemption;

@@ -79,6 +79,9 @@ pub(crate) struct Sim {
     pub(crate) link: Link,
     /// Frames from the first to the second are lost.
     pub(crate) blocked: BTreeSet<(usize, usize)>,
+    /// Frames of this type are lost; how many were.
+    pub(crate) muted: Option<FrameType>,
+    pub(crate) muffled: usize,
     queue: BTreeMap<(Time, u64), Flight>,
     count: u64,
     pub(crate) sent: Vec<Sent>,
@@ -105,6 +108,8 @@ impl Sim {
             nodes: Vec::new(),
             link: Link::GOOD,
             blocked: BTreeSet::new(),
+            muted: None,
+            muffled: 0,
             queue: BTreeMap::new(),
             count: 0,
             sent: Vec::new(),
@@ -249,9 +254,12 @@ impl Sim {
     }
 
     fn put(&mut self, from: usize, source: [u8; 16], destination: [u8; 16], payload: Vec<u8>) {
+        let kind = Header::parse(&payload).map(|header| header.frame_type);
+        let muted = self.muted.is_some() && kind == self.muted;
+        self.muffled += usize::from(muted);
         for to in 0..self.nodes.len() {
             let addressed = destination == GROUP || destination == self.nodes[to].address;
-            if to == from || !addressed || self.blocked.contains(&(from, to)) {
+            if muted || to == from || !addressed || self.blocked.contains(&(from, to)) {
                 continue;
             }
             if self.draw(1000) < self.link.loss {
