@@ -49,6 +49,9 @@ pub fn words(summary: &Summary) -> String {
         say("stopped by cuts", frames.cut.to_string());
     }
     say("unaccounted", frames.unaccounted.to_string());
+    if summary.send_errors > 0 {
+        say("could not send", summary.send_errors.to_string());
+    }
     if let Some(flood) = &summary.flood {
         say(
             "flood",

@@ -67,6 +67,8 @@ pub struct Summary {
     /// Frames that a filter passed and the node behind it refused: those at the door with a wrong grant,
     /// and those that came before a restarted node had joined.
     pub refused_by_nodes: u64,
+    /// Frames that the kernel did not take from a node.
+    pub send_errors: u64,
     /// The mode all filters are in, or several.
     pub xdp_mode: String,
     /// Release of the kernel.
@@ -175,6 +177,7 @@ impl Summary {
             gaps: lab.seen.ledger.gaps(),
             valid_compared: balance.sent,
             refused_by_nodes: lab.node_counter("refused"),
+            send_errors: lab.node_counter("send_errors"),
             xdp_mode: lab.modes().into_iter().collect::<Vec<_>>().join("+"),
             kernel: kernel()?,
             flood: progress.map(|progress| Flood::of(progress, judged)),

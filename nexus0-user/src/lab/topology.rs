@@ -26,6 +26,9 @@ pub const INTERFACE: &str = "eth0";
 /// The name of the bridge inside its namespace.
 pub const BRIDGE: &str = "br0";
 const PASS: i32 = 2;
+/// More nodes than this, each speaking to each, do not fit into the kernel's table of neighbours: it holds
+/// 1,024 for all namespaces together, unless they are permanent.
+const LEARNED: usize = 24;
 
 /// One end of the link: a node or the attacker.
 #[derive(Debug)]
@@ -100,6 +103,9 @@ impl Topology {
             .map(|plan| plan.finish(&bridge))
             .collect::<Result<Vec<Station>>>()?;
         let attacker = stations.pop().context("no attacker")?;
+        if stations.len() > LEARNED {
+            introduce(&stations)?;
+        }
         let program = attacker.netns.within(|| {
             Program::constant(PASS)?.attach(nix::net::if_::if_nametoindex(INTERFACE)?)
         })?;
@@ -150,13 +156,9 @@ impl Station {
 
     /// Gives it the address that its MAC address stands for, usable at once.
     pub fn give_address(&self) -> Result<()> {
-        let [a, b, c, d, e, f] = self.mac;
-        let host = format!("{:02x}{b:02x}:{c:02x}ff:fe{d:02x}:{e:02x}{f:02x}", a ^ 2);
-        ip(
-            &self.netns,
-            "ip",
-            &format!("-6 addr add fe80::{host}/64 dev {INTERFACE} nodad\n"),
-        )
+        let address = link_local(&self.mac);
+        let line = format!("addr add {address}/64 dev {INTERFACE} nodad\n");
+        ip(&self.netns, "ip", &line)
     }
 
     fn wait_for_address(&self, deadline: Instant) -> Result<Ipv6Addr> {
@@ -271,6 +273,24 @@ fn forwarding(plans: &[Plan]) -> String {
         .fold(String::new(), |batch, Plan { mac, port, .. }| {
             batch + &format!("fdb replace {} dev {port} master static\n", text(mac))
         })
+}
+
+/// Tells every station all others' MAC addresses, for good.
+fn introduce(stations: &[Station]) -> Result<()> {
+    let lines = stations.iter().map(|other| {
+        let (address, mac) = (link_local(&other.mac), text(&other.mac));
+        format!("neigh replace {address} lladdr {mac} dev {INTERFACE} nud permanent\n")
+    });
+    let batch: String = lines.collect();
+    stations
+        .iter()
+        .try_for_each(|station| ip(&station.netns, "ip", &batch))
+}
+
+/// The address that a MAC address stands for (RFC 4291, appendix A).
+fn link_local(&[a, b, c, d, e, f]: &[u8; 6]) -> Ipv6Addr {
+    let host = [a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+    Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(u64::from_be_bytes(host)))
 }
 
 fn text(mac: &[u8; 6]) -> String {
