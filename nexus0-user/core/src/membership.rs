@@ -304,8 +304,10 @@ impl Node {
     /// The anchor leaves out members not heard for twelve pulses.
     pub(crate) fn drop_silent(&mut self, now: Time) {
         let limit = self.rhythm.pulses(12, 1);
-        let silent =
-            |member: &Member| now.since(member.last_heard.unwrap_or(member.known_since)) > limit;
+        let silent = |member: &Member| {
+            let last = member.last_heard.max(Some(member.known_since));
+            last.is_none_or(|at| now.since(at) > limit)
+        };
         let gone: Vec<NodeId> = self
             .roster
             .iter()
