@@ -83,6 +83,20 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// Nobody waits for nodes that are out.
+    pub(crate) fn expel(&mut self, void: &[NodeId]) {
+        self.queue
+            .retain(|applicant| !void.contains(&applicant.node));
+        self.newcomers.retain(|id| !void.contains(id));
+        self.answered.retain(|id, _| !void.contains(id));
+        self.overheard.retain(|id, _| !void.contains(id));
+    }
+
+    /// Answers given so far speak of a chain that is over.
+    pub(crate) fn start_over(&mut self) {
+        self.answered.clear();
+    }
+
     pub(crate) fn sweep(&mut self, now: Time, rhythm: Rhythm) {
         self.answered.retain(|_, row| now.since(row.at) < PER_NODE);
         self.overheard
@@ -94,7 +108,7 @@ impl Node {
     /// Someone wants to come in.
     pub(crate) fn on_request(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         match self.role() {
-            Role::Waiting | Role::Left => None,
+            Role::Waiting | Role::Left | Role::Revoked => None,
             Role::Joining => self.note_candidate(now, frame),
             Role::Member => self.overhear(now, frame),
             Role::Anchor => self.receive_applicant(now, frame),
@@ -281,7 +295,7 @@ impl Node {
             remaining: wire_millis(end.since(now)),
             roster: self.roster.digest().unwrap_or_default().0,
             members: self.roster.succession().len() as u16,
-            revocation: 0,
+            revocation: self.expulsion.list.number(),
             grant: *self.grant.bytes(),
             wire,
             next_wire: next.map_or(0, |key| key.material.wire),

@@ -184,7 +184,7 @@ impl Node {
     pub(crate) fn on_door_probe(&mut self, _now: Time, frame: &Admitted<'_>) -> Option<()> {
         let probe = DoorProbe::parse(frame.body())?;
         let state = match self.role() {
-            Role::Waiting | Role::Left => return None,
+            Role::Waiting | Role::Left | Role::Revoked => return None,
             Role::Joining => state::STATELESS,
             Role::Member => state::MEMBER,
             Role::Anchor => state::ANCHOR,
@@ -205,6 +205,7 @@ impl Node {
         let reply = DoorReply::parse(frame.body())?;
         self.prove_candidate(now, frame, &reply)
             .or_else(|| self.prove_stateless(now, frame, &reply))
+            .or_else(|| self.prove_outdated(now, frame, &reply))
             .or_else(|| self.prove_rival(now, frame, &reply))
     }
 }

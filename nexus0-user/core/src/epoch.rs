@@ -324,6 +324,16 @@ impl KeyRing {
         ops.push(MapOp::RemoveKey { key_id });
     }
 
+    /// Wipes all keys but one chain's.
+    pub(crate) fn clear_but(&mut self, kept: Option<ChainId>, ops: &mut Vec<MapOp>) {
+        let over = self.keys.iter().filter(|key| Some(key.chain) != kept);
+        let over: Vec<KeyId> = over.map(|key| key.material.id).collect();
+        for key_id in over {
+            self.forget(key_id);
+            ops.push(MapOp::RemoveKey { key_id });
+        }
+    }
+
     /// Wipes all keys.
     pub(crate) fn clear(&mut self, ops: &mut Vec<MapOp>) {
         ops.extend(self.keys.iter().map(|key| MapOp::RemoveKey {

@@ -31,6 +31,10 @@ pub enum Reason {
     Preemption,
     /// The anchor announced two epochs under one number.
     Cheated,
+    /// The anchor was expelled and a member promoted itself.
+    Revoked,
+    /// The same anchor broke its chain to leave an expelled member behind.
+    Expulsion,
 }
 
 /// Something worth a line in a log. Refused frames never are (R16).
@@ -148,4 +152,18 @@ pub enum Event {
     },
     /// An epoch ended without a next one: joining again.
     Rejoining,
+    /// A newer revocation list was taken.
+    RevocationsTaken {
+        /// The list's number.
+        number: u32,
+        /// Grants with a lower serial are void.
+        floor: u32,
+        /// Who is out.
+        revoked: Vec<NodeId>,
+    },
+    /// This node itself is out: it says nothing more.
+    Expelled {
+        /// The list's number.
+        number: u32,
+    },
 }

@@ -272,6 +272,10 @@ impl MeshRoot {
         MeshId::of(&self.public_key())
     }
 
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message)
+    }
+
     /// Signs a grant.
     pub fn issue(&self, request: &GrantRequest<'_>) -> Result<Grant, GrantError> {
         let mut bytes = Vec::with_capacity(GRANT_LEN);

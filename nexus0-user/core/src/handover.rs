@@ -48,6 +48,11 @@ impl Handover {
             repeats: 0,
         }
     }
+
+    /// The winner's chain.
+    pub(crate) fn chain(&self) -> ChainId {
+        self.passage.chain
+    }
 }
 
 impl Node {
@@ -242,7 +247,7 @@ impl Node {
 
     /// Whether a list of the expelled is newer than the one held here.
     pub(crate) fn lacks_list(&self, number: u32) -> bool {
-        number > 0
+        number > self.expulsion.list.number()
     }
 
     /// Asks the winner for its list, under its key.
@@ -252,7 +257,7 @@ impl Node {
         };
         let (chain, source) = (handover.passage.chain, handover.passage.source);
         let under = self.under_chain(chain, now)?;
-        let held = [0; 8];
+        let held = u64::from(self.expulsion.list.number()).to_be_bytes();
         let what = what::REVOCATIONS;
         self.counters.asks_sent += 1;
         self.send(&under, source, &Ask { what, held }).map(drop)

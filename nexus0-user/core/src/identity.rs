@@ -37,7 +37,7 @@ impl Identity {
 
     /// The X25519 secret of the same key. One key pair for both is sound where signatures and seals have
     /// labels of their own (Thormarker, IACR ePrint 2021/509).
-    pub fn agreement_secret(&self) -> StaticSecret {
+    pub(crate) fn agreement_secret(&self) -> StaticSecret {
         StaticSecret::from(self.signing.to_scalar_bytes())
     }
 
@@ -71,7 +71,7 @@ pub fn verify_strict(public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]
 }
 
 /// The X25519 public key that follows from an Ed25519 one (RFC 7748 section 4.1); `None` for bytes that are none.
-pub fn agreement_key(public_key: &[u8; 32]) -> Option<[u8; 32]> {
+pub(crate) fn agreement_key(public_key: &[u8; 32]) -> Option<[u8; 32]> {
     let key = VerifyingKey::from_bytes(public_key).ok()?;
     (!key.is_weak()).then(|| key.to_montgomery().to_bytes())
 }

@@ -258,7 +258,12 @@ impl Node {
         Some(())
     }
 
-    /// A grant from a frame, if it is of this mesh and names the sender.
+    /// Whether a grant counts here: neither void nor, in an open mesh, above what anybody may give itself.
+    pub(crate) fn admits(&self, grant: &Grant) -> bool {
+        !self.expulsion.list.voids(grant) && (!self.config.open || crate::open::fair(grant))
+    }
+
+    /// A grant from a frame, if it is of this mesh, counts here and names the sender.
     pub(crate) fn strangers_grant(&self, bytes: &[u8], sender: NodeId) -> Option<Grant> {
         if let Some(member) = self.roster.get(sender)
             && member.grant.bytes() == bytes
@@ -267,7 +272,7 @@ impl Node {
         }
         Grant::parse(bytes, &self.root)
             .ok()
-            .filter(|grant| grant.node_id() == sender)
+            .filter(|grant| grant.node_id() == sender && self.admits(grant))
     }
 }
 

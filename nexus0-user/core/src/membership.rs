@@ -162,6 +162,9 @@ impl Node {
     /// The anchor repeats what a member misses, to all.
     pub(crate) fn on_ask(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let ask = Ask::parse(frame.body())?;
+        if ask.what == what::REVOCATIONS {
+            return self.on_ask_revocations(now, frame, ask.held);
+        }
         let preempts = self
             .preemption
             .as_ref()

@@ -101,7 +101,7 @@ impl Node {
             &Beacon {
                 chain,
                 number,
-                revocation: 0,
+                revocation: self.expulsion.list.number(),
                 door_nonce: self.door_nonce(),
                 grant,
             },
@@ -112,6 +112,7 @@ impl Node {
     pub(crate) fn on_beacon(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let beacon = Beacon::parse(frame.body())?;
         self.hear_beacon(frame, &beacon);
+        self.read_revocation(now, frame, &beacon);
         let own = self.lineage.as_ref()?.chain;
         if !self.is_anchor() || ChainId(beacon.chain) == own || self.merging() {
             return None;
@@ -203,6 +204,21 @@ impl Node {
     pub(crate) fn reigning(&self) -> u64 {
         let lineage = self.lineage.as_ref().filter(|_| self.asks_to_merge());
         lineage.map_or(0, |lineage| lineage.number)
+    }
+
+    /// The winner's list is here, and its consequences are drawn: nothing is waited for any longer.
+    pub(crate) fn hasten_merge(&mut self, now: Time) {
+        if matches!(self.merge, Some(Merge::Listing(_))) {
+            self.timers.set(Timer::Merge, now);
+        }
+    }
+
+    /// The chain whose keys are held to hand over to it.
+    pub(crate) fn winners_chain(&self) -> Option<ChainId> {
+        match &self.merge {
+            Some(Merge::Listing(handover)) => Some(handover.chain()),
+            Some(Merge::Asking { .. } | Merge::Repeating(_)) | None => None,
+        }
     }
 
     /// A better anchor answered: its keys are held from now on, its list comes first.

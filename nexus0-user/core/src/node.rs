@@ -24,6 +24,7 @@ use crate::answer::Desk;
 use crate::door::Door;
 use crate::epoch::{EpochKey, KeyRing, Rhythm};
 pub use crate::event::Event;
+use crate::expulsion::Expulsion;
 use crate::fence::Fence;
 use crate::filter::MapOp;
 use crate::grant::{Grant, GrantError};
@@ -37,6 +38,7 @@ use crate::merge::{Merge, Rivals};
 use crate::preemption::{HoldDown, Preemption};
 use crate::promotion::Promotion;
 use crate::proof::Witness;
+use crate::rekey::Rekeying;
 use crate::roster::{Member, Roster};
 use crate::secret::Material;
 use crate::suspicion::Suspicion;
@@ -62,6 +64,10 @@ pub struct NodeConfig {
     pub epoch: Duration,
     /// For how long a living anchor is safe from a higher ego.
     pub hold_down: Duration,
+    /// Time between fresh secrets, while this node leads.
+    pub rekey: Duration,
+    /// Everybody who knows the mesh's name holds its root key.
+    pub open: bool,
     /// Wire versions this node speaks.
     pub wire: RangeInclusive<u8>,
 }
@@ -72,6 +78,8 @@ impl Default for NodeConfig {
             pulse: Duration::from_secs(5),
             epoch: Duration::from_secs(60),
             hold_down: Duration::from_secs(30),
+            rekey: Duration::from_secs(3600),
+            open: false,
             wire: LOWEST_VERSION..=HIGHEST_VERSION,
         }
     }
@@ -128,6 +136,18 @@ pub enum ConfigError {
         /// What was given.
         highest: u8,
     },
+    /// A self-made grant that takes too much.
+    #[error(
+        "in an open mesh a grant has an ego up to {} and serial {}, this has ego {ego} and serial {serial}",
+        crate::open::MAX_OPEN_EGO,
+        crate::open::OPEN_SERIAL
+    )]
+    Unfair {
+        /// What the grant says.
+        ego: u8,
+        /// What the grant says.
+        serial: u32,
+    },
     /// The grant is for another node.
     #[error("the grant is for node {granted}, this is node {node}")]
     Foreign {
@@ -163,6 +183,8 @@ pub enum Input<'a> {
         /// Counted from the Ethernet header.
         bytes: u64,
     },
+    /// A revocation list from this machine.
+    Revocations(&'a [u8]),
     /// Say goodbye.
     Leave,
 }
@@ -179,6 +201,8 @@ pub enum Output {
     },
     /// Change the filter.
     Dataplane(MapOp),
+    /// Keep this revocation list in place of the one kept before.
+    Revocations(Vec<u8>),
     /// Tell someone.
     Event(Event),
 }
@@ -197,6 +221,8 @@ pub enum Role {
     Anchor,
     /// Left on request.
     Left,
+    /// Expelled by the root: silent.
+    Revoked,
 }
 
 /// One node.
@@ -232,6 +258,8 @@ pub struct Node {
     pub(crate) objected: Option<crate::id::ChainId>,
     pub(crate) rivals: Rivals,
     pub(crate) merge: Option<Merge>,
+    pub(crate) expulsion: Expulsion,
+    pub(crate) rekey: Rekeying,
     pub(crate) heard: Option<Time>,
     pub(crate) stalled_until: Time,
     pub(crate) sequence: u64,
@@ -257,6 +285,10 @@ impl Node {
         let (granted, id) = (grant.node_id(), identity.node_id());
         if granted != id {
             return Err(ConfigError::Foreign { granted, node: id });
+        }
+        if config.open && !crate::open::fair(&grant) {
+            let (ego, serial) = (grant.ego(), grant.serial());
+            return Err(ConfigError::Unfair { ego, serial });
         }
         let mesh = MeshId::of(&root);
         let door = Material::door(mesh).speaking(*config.wire.start());
@@ -296,6 +328,8 @@ impl Node {
             objected: None,
             rivals: Rivals::default(),
             merge: None,
+            expulsion: Expulsion::default(),
+            rekey: Rekeying::default(),
             heard: None,
             stalled_until: now,
             sequence: 0,
@@ -313,6 +347,9 @@ impl Node {
             return;
         }
         match input {
+            Input::Revocations(bytes) => self.hand_in(now, bytes),
+            Input::AddressReady(address) if self.revoked() => self.address = Some(address),
+            Input::Frame { .. } if self.revoked() => {}
             Input::AddressReady(address) => self.address_ready(now, address),
             Input::AddressLost => self.address_lost(now),
             Input::Frame {
@@ -389,6 +426,9 @@ impl Node {
         if self.left {
             return Role::Left;
         }
+        if self.revoked() {
+            return Role::Revoked;
+        }
         match &self.lineage {
             Some(lineage) if lineage.anchor == self.id => Role::Anchor,
             Some(_) => Role::Member,
@@ -416,6 +456,9 @@ impl Node {
             Timer::Merge => self.continue_merge(now),
             Timer::Preempt => self.repeat_preemption(now),
             Timer::Show => self.show(now).unwrap_or_default(),
+            Timer::RepeatBreak => self.repeat_break(now),
+            Timer::PassOn => drop(self.send_list(now)),
+            Timer::AskRevocations => drop(self.ask_revocations(now)),
             Timer::Sweep => self.sweep(now),
         }
     }
@@ -423,11 +466,11 @@ impl Node {
     /// An admitted frame changes what it may; `None` inside a handler means that it changed nothing.
     fn dispatch(&mut self, now: Time, frame: &Admitted<'_>) {
         let _ = match frame.header.frame_type {
+            FrameType::Data => Some(()),
             FrameType::Ann => self.on_ann(now, frame),
             FrameType::Proof => self.on_proof(now, frame),
-            FrameType::Data | FrameType::Revoke | FrameType::Rekey | FrameType::DoorRevoke => {
-                Some(())
-            }
+            FrameType::Revoke | FrameType::DoorRevoke => self.on_revoke(now, frame),
+            FrameType::Rekey => self.on_rekey(now, frame),
             FrameType::Anchor => self.on_anchor(now, frame),
             FrameType::Epoch => self.on_epoch(now, frame),
             FrameType::Merge => self.on_merge(now, frame),
@@ -447,7 +490,7 @@ impl Node {
         };
     }
 
-    fn address_ready(&mut self, now: Time, address: [u8; 16]) {
+    pub(crate) fn address_ready(&mut self, now: Time, address: [u8; 16]) {
         let first = self.address.is_none();
         self.address = Some(address);
         self.op(MapOp::Addresses(vec![address]));

@@ -60,6 +60,7 @@ impl Node {
         lineage.roster = passage.roster;
         self.follow(now, lineage, reason);
         self.timers.set(Timer::Turn, passage.end);
+        self.compare_number(now, anchor, passage.revocation);
     }
 
     /// Accepts frames under a chain's keys.

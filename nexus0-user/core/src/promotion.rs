@@ -38,6 +38,10 @@ impl Node {
         let Some(old) = self.lineage.clone() else {
             return;
         };
+        if matches!(old.gone, Some((_, Reason::Revoked))) {
+            self.promote_past_expelled(now);
+            return;
+        }
         let Some(under) = self.under_current(now) else {
             return;
         };
@@ -126,29 +130,34 @@ impl Node {
         frame: &Admitted<'_>,
         body: &Epoch,
     ) -> Option<()> {
-        let claim = Claim {
-            chain: ChainId(body.chain),
-            parent: ChainId(body.parent),
-            number: body.number,
-            promoter: frame.sender,
-        };
-        if frame.chain != Some(claim.parent) || self.witness.cheated(frame.sender) {
-            return None;
-        }
-        match judge(
-            &self.standing(now)?,
-            &claim,
-            self.outranks_anchor(frame.sender),
-        ) {
+        match self.judge_promotion(now, frame, body)? {
             Judgement::Follow => self.accept_promotion(now, frame, body),
             Judgement::Prefer => self.accept_better(now, frame, body),
-            Judgement::Object => self.object(frame, claim.chain),
+            Judgement::Object => self.object(frame, ChainId(body.chain)),
             Judgement::Fenced => {
                 self.counters.fenced += 1;
                 None
             }
             Judgement::Ignore => None,
         }
+    }
+
+    pub(crate) fn judge_promotion(
+        &self,
+        now: Time,
+        frame: &Admitted<'_>,
+        body: &Epoch,
+    ) -> Option<Judgement> {
+        let claim = Claim {
+            chain: ChainId(body.chain),
+            parent: ChainId(body.parent),
+            number: body.number,
+            promoter: frame.sender,
+        };
+        let outranks = self.outranks_anchor(frame.sender);
+        let judgement = judge(&self.standing(now)?, &claim, outranks);
+        let ours = frame.chain == Some(claim.parent) && !self.witness.cheated(frame.sender);
+        ours.then_some(judgement)
     }
 
     fn standing(&self, now: Time) -> Option<Standing> {
@@ -223,7 +232,7 @@ impl Node {
     }
 
     /// The anchor lives: prove it to the promoter.
-    fn object(&mut self, frame: &Admitted<'_>, chain: ChainId) -> Option<()> {
+    pub(crate) fn object(&mut self, frame: &Admitted<'_>, chain: ChainId) -> Option<()> {
         if self.objected == Some(chain) && !self.is_anchor() {
             return None;
         }
@@ -311,7 +320,13 @@ impl Node {
     }
 }
 
-fn descendant(old: &Lineage, chain: ChainId, anchor: NodeId, number: u64, now: Time) -> Lineage {
+pub(crate) fn descendant(
+    old: &Lineage,
+    chain: ChainId,
+    anchor: NodeId,
+    number: u64,
+    now: Time,
+) -> Lineage {
     Lineage {
         parent: Some(old.chain),
         promoted: true,

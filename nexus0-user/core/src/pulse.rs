@@ -64,16 +64,17 @@ impl Node {
             profile: self.grant.profile().0,
             roster: self.roster.digest().unwrap_or_default().0,
             next_key: next.0,
-            revocation: 0,
+            revocation: self.shown_revocation(now),
         })
     }
 
-    /// A member's pulse says which next key it holds.
+    /// A member's pulse says which next key and which revocation list it holds.
     pub(crate) fn on_ann(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let body = Pulse::parse(frame.body())?;
         if frame.chain == self.lineage.as_ref().map(|lineage| lineage.chain) {
             self.doubt(now, frame, &body);
         }
+        self.compare_low(now, frame, body.revocation);
         Some(())
     }
 
@@ -88,6 +89,7 @@ impl Node {
             return None;
         }
         self.life(now, frame);
+        self.compare_low(now, frame, body.revocation);
         let chain = self.lineage.as_ref()?.chain;
         let lineage = self.lineage.as_mut()?;
         let first = lineage.last_pulse.is_none();

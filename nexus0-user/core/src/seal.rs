@@ -168,6 +168,69 @@ impl JoinBox {
     }
 }
 
+/// What the key of a member's box in REKEY depends on besides the shared secret.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RekeyBox<'a> {
+    /// The mesh.
+    pub(crate) mesh: MeshId,
+    /// Who seals.
+    pub(crate) anchor: NodeId,
+    /// For whom.
+    pub(crate) member: NodeId,
+    /// Chain of the sealed secret.
+    pub(crate) chain: ChainId,
+    /// Number of the sealed secret.
+    pub(crate) number: u64,
+    /// The anchor's ephemeral public key.
+    pub(crate) ephemeral: &'a [u8; 32],
+}
+
+impl RekeyBox<'_> {
+    /// `None` when the peer's key is of small order (RFC 7748, section 6.1).
+    fn cipher(&self, own: &StaticSecret, theirs: [u8; 32]) -> Option<ChaCha20Poly1305> {
+        let shared = own.diffie_hellman(&PublicKey::from(theirs));
+        if !shared.was_contributory() {
+            return None;
+        }
+        let number = self.number.to_be_bytes();
+        let info: [&[u8]; 7] = [
+            b"nexus0 v1 rekey",
+            &self.mesh.0,
+            &self.anchor.0,
+            &self.member.0,
+            &self.chain.0,
+            &number,
+            self.ephemeral,
+        ];
+        let key = expand(&self.mesh.0, shared.as_bytes(), &info);
+        Some(cipher(Zeroizing::new(key)))
+    }
+
+    /// The anchor's side; `theirs` is the member's agreement key.
+    pub(crate) fn seal(
+        &self,
+        ephemeral: &StaticSecret,
+        theirs: [u8; 32],
+        secret: &Secret,
+        context: &[u8],
+    ) -> Option<[u8; SEALED_LEN]> {
+        encrypt(&self.cipher(ephemeral, theirs)?, &**secret, context)?
+            .try_into()
+            .ok()
+    }
+
+    /// The member's side; `own` is its agreement secret.
+    pub(crate) fn open(
+        &self,
+        own: &StaticSecret,
+        sealed: &[u8; SEALED_LEN],
+        context: &[u8],
+    ) -> Option<Secret> {
+        let plain = decrypt(&self.cipher(own, *self.ephemeral)?, sealed, context)?;
+        plain.as_slice().try_into().ok().map(Zeroizing::new)
+    }
+}
+
 fn cipher(key: Secret) -> ChaCha20Poly1305 {
     ChaCha20Poly1305::new(&Key::from(*key))
 }
@@ -257,6 +320,27 @@ mod tests {
         assert_eq!(names.open(&joiner, &sealed, b"chain"), Some(welcome));
         assert_eq!(names.open(&thief, &sealed, b"chain"), None);
         assert_eq!(names.open(&joiner, &sealed, b"other"), None);
+    }
+
+    #[test]
+    fn a_rekey_box_opens_for_its_member_only_and_only_in_its_place() {
+        let [anchor, member, thief] = [1, 2, 3].map(|seed| StaticSecret::from([seed; 32]));
+        let ephemeral = PublicKey::from(&anchor).to_bytes();
+        let names = RekeyBox {
+            mesh: MeshId([1; 16]),
+            anchor: NodeId([3; 8]),
+            member: NodeId([4; 8]),
+            chain: ChainId([5; 8]),
+            number: 6,
+            ephemeral: &ephemeral,
+        };
+        let (secret, theirs) = (Zeroizing::new([7; 32]), PublicKey::from(&member).to_bytes());
+        let sealed = names.seal(&anchor, theirs, &secret, b"head").unwrap();
+        assert_eq!(names.open(&member, &sealed, b"head"), Some(secret));
+        assert_eq!(names.open(&thief, &sealed, b"head"), None);
+        assert_eq!(names.open(&member, &sealed, b"tail"), None);
+        let later = RekeyBox { number: 7, ..names };
+        assert_eq!(later.open(&member, &sealed, b"head"), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::node::Node;
 use crate::roster::Member;
 use crate::time::{Time, part};
 use crate::view::{
-    KeyState, KeyView, PeerState, PeerView, PreemptionView, Ranked, Token, View, Why,
+    KeyState, KeyView, PeerState, PeerView, PreemptionView, Ranked, RevocationsView, Token, View,
+    Why,
 };
 
 impl Node {
@@ -31,8 +32,20 @@ impl Node {
             turn: chain.and_then(|chain| self.next_turn(chain, now)),
             complete: self.complete(),
             peers: self.peer_views(now),
+            revocations: self.revocations_view(),
+            open: self.config.open,
             counters: self.counters,
             ledger: self.ledger.view(),
+        }
+    }
+
+    fn revocations_view(&self) -> RevocationsView {
+        let list = &self.expulsion.list;
+        RevocationsView {
+            number: list.number(),
+            floor: list.floor(),
+            revoked: list.revoked().iter().copied().collect(),
+            list: list.bytes().to_vec(),
         }
     }
 

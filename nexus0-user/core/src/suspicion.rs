@@ -17,6 +17,8 @@ use crate::timer::Timer;
 const CANDIDATES: usize = 16;
 /// Ranks beyond this wait no longer.
 const MAX_STAGGERS: usize = 8;
+/// Least wait per rank once an anchor is expelled: those who follow a promotion then hear no better one.
+const APART: Duration = Duration::from_millis(50);
 /// Nonces of probes that may still be answered.
 const MAX_NONCES: usize = 16;
 
@@ -139,8 +141,14 @@ impl Node {
         };
         self.suspicion.jitter = Some(jitter);
         let steps = rank.min(MAX_STAGGERS) as u32;
+        let expelled = matches!(
+            self.lineage.as_ref().and_then(|lineage| lineage.gone),
+            Some((_, Reason::Revoked))
+        );
+        let apart = if expelled { APART } else { Duration::ZERO };
         self.rhythm
             .pulses(1, 20)
+            .max(apart)
             .saturating_mul(steps)
             .saturating_add(jitter)
     }

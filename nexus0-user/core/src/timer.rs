@@ -41,6 +41,12 @@ pub(crate) enum Timer {
     Preempt,
     /// Show an EPOCH, or the two that prove a cheat.
     Show,
+    /// Repeat the break of a chain.
+    RepeatBreak,
+    /// Pass the revocation list on.
+    PassOn,
+    /// Ask for a newer revocation list.
+    AskRevocations,
     /// Forget what is over.
     Sweep,
 }

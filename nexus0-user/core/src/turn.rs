@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use nexus0_common::wire::cursor::Writer;
-use nexus0_common::wire::{Body, Epoch, GROUP};
+use nexus0_common::wire::{Body, Epoch, FrameType, GROUP};
 
 use crate::admission::Admitted;
 use crate::epoch::{EpochKey, Rhythm};
@@ -32,6 +32,7 @@ impl Node {
         let changed = old.is_none_or(|old| old.chain != chain);
         let old = old.map(|old| old.anchor).filter(|old| *old != new);
         self.fence.raise(chain, number);
+        self.rekey.enter(now, reason);
         self.lineage = Some(lineage);
         self.redraft();
         self.suspicion.calm();
@@ -112,6 +113,9 @@ impl Node {
             current.activation + self.rhythm.epoch,
         );
         let material = self.fresh_material(now);
+        if self.rekey.due(now, self.config.rekey) {
+            self.rekey.next = Some(material.id);
+        }
         self.take_next(material, number, end, chain);
         Some(())
     }
@@ -151,6 +155,9 @@ impl Node {
         let lineage = self.lineage.as_ref()?;
         let parent = lineage.parent;
         let next = self.keys.next(lineage.chain, now)?.clone();
+        if self.rekey.next == Some(next.material.id) {
+            return self.send_rekey(now, &under, &next, parent, 0);
+        }
         let body = self.epoch_body(now, &under, &next, parent, 0)?;
         self.send(&under, GROUP, &body).map(drop)
     }
@@ -178,7 +185,7 @@ impl Node {
             wire: key.material.wire,
             members: self.roster.succession().len() as u16,
             roster: self.roster.digest().unwrap_or_default().0,
-            revocation: 0,
+            revocation: self.expulsion.list.number(),
             succession,
             salt: self.random(),
             sealed: [0; 48],
@@ -217,11 +224,16 @@ impl Node {
         }
     }
 
-    /// The secret in an EPOCH, if it is the one that its key id names.
+    /// The secret in an EPOCH or REKEY, if it is the one that its key id names.
     pub(crate) fn open_epoch(&self, frame: &Admitted<'_>, body: &Epoch) -> Option<Material> {
         let under = self.keys.find(frame.key_id())?;
-        let seal = self.epoch_seal(body, frame.sender, &under.material);
-        let material = Material::derive(self.mesh, seal.open(&body.sealed, &context(body)?)?);
+        let secret = if frame.header.frame_type == FrameType::Rekey {
+            self.open_rekey(frame)?
+        } else {
+            let seal = self.epoch_seal(body, frame.sender, &under.material);
+            seal.open(&body.sealed, &context(body)?)?
+        };
+        let material = Material::derive(self.mesh, secret);
         let usable = material.id == KeyId(body.key_id)
             && material.id != self.door.id
             && material.id != KeyId::default();
@@ -239,6 +251,16 @@ impl Node {
         if body.flags & PREEMPTION != 0 {
             return self.on_preemption(now, frame, &body);
         }
+        self.on_announced(now, frame, &body)
+    }
+
+    /// The anchor announces its next epoch, sealed under the chain's secret or to each member.
+    pub(crate) fn on_announced(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        body: &Epoch,
+    ) -> Option<()> {
         let lineage = self.lineage.as_ref()?;
         let (chain, number) = (lineage.chain, lineage.number);
         if frame.sender != lineage.anchor
@@ -254,14 +276,20 @@ impl Node {
         self.life(now, frame);
         self.lineage.as_mut()?.roster = RosterDigest(body.roster);
         if self.keys.next(chain, now).is_none() && self.keys.find(KeyId(body.key_id)).is_none() {
-            let material = self.open_epoch(frame, &body)?;
+            let material = self.open_epoch(frame, body)?;
+            if frame.header.frame_type == FrameType::Rekey {
+                self.rekey.next = Some(material.id);
+            }
             self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
             let activation =
                 now + Duration::from_millis(body.activates_in.into()).min(self.rhythm.epoch);
             self.take_next(material, body.number, activation, chain);
             self.timers.set(Timer::Turn, activation);
         }
-        self.exhibit(frame, &body);
+        if frame.header.frame_type == FrameType::Epoch {
+            self.exhibit(frame, body);
+        }
+        self.compare_number(now, frame.sender, body.revocation);
         self.check_roster(now);
         self.consider_preemption(now);
         Some(())
@@ -286,6 +314,10 @@ impl Node {
             lineage.number = turned;
         }
         self.fence.raise(chain, turned);
+        if self.rekey.next == Some(key_id) {
+            self.rekey.next = None;
+            self.rekey.since = Some(now);
+        }
         self.counters.turns += 1;
         self.event(Event::EpochTurned {
             number: turned,

@@ -6,17 +6,20 @@ use nexus0_common::wire::cursor::Writer;
 use nexus0_common::wire::{
     Anchor, Ann, Answer, AnswerEntry, Ask, Beacon, Body, Bye, Class, DoorProbe, DoorReply,
     DoorRevoke, Epoch, Exhibit, GROUP, Hold, INTRODUCED_LEN, Introduce, Merge, Probe, ProbeReply,
-    Proof, Pulse, Rekey, RekeyEntry, Request, Revoke, Roster, RosterEntry, StillHere,
+    Proof, Pulse, REKEY_ENTRY_LEN, Rekey, RekeyEntry, Request, Revoke, Roster, RosterEntry,
+    StillHere,
 };
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::grant::{Grant, GrantRequest, Kind, MeshRoot};
-use crate::id::{ChainId, RequestId, sha256};
+use crate::id::{ChainId, NodeId, RequestId, sha256};
 use crate::identity::{Identity, agreement_key};
 use crate::join::{answer_context, request_id};
+use crate::rekey::context;
+use crate::revocation::Revocations;
 use crate::roster::{Member, Roster as Members};
-use crate::seal::{EpochSeal, JoinBox, Welcome};
+use crate::seal::{EpochSeal, JoinBox, RekeyBox, Welcome};
 use crate::secret::{Material, expand};
 use crate::send::{Envelope, Under, class_of};
 use crate::time::Time;
@@ -483,27 +486,25 @@ impl World {
         all
     }
 
-    fn later_frames(&self, all: &mut Object) {
-        let (anchor, joiner, door, current) =
-            (&self.anchor, &self.joiner, &self.door, &self.current);
-        let (under, preemption) = self.preemption();
-        let frame = self.frame(&preemption, anchor, &under, GROUP).0;
-        all.object("EPOCH (preemption)", &frame);
-        let list = Revoke {
-            number: 3,
-            floor: 1,
-            revoked: &[[0x81; 8], [0x82; 8]],
-            signature: [0x83; 64],
-        };
-        all.object("REVOKE", &self.frame(&list, joiner, current, GROUP).0);
-        let body = DoorRevoke(list);
-        all.object("DOOR-REVOKE", &self.frame(&body, anchor, door, GROUP).0);
+    /// Who is out in these vectors: two nodes, and grants below serial 1.
+    fn revocations(&self) -> Revocations {
+        let out = [NodeId([0x81; 8]), NodeId([0x82; 8])];
+        self.root.revoke(3, 1, &out.into()).unwrap()
+    }
+
+    fn revocations_object(&self) -> Object {
+        let list = self.revocations();
+        let mut object = Object::default();
+        object.number("number", list.number().into());
+        object.number("floor", list.floor().into());
+        let ids: Vec<u8> = list.revoked().iter().flat_map(|id| id.0).collect();
+        object.hex("node_ids", &ids).hex("bytes", list.bytes());
+        object
+    }
+
+    fn rekey_head(&self) -> Rekey<'static> {
         let epoch = self.epoch().1;
-        let entry = RekeyEntry {
-            member: joiner.node_id().0,
-            sealed: [0x84; 48],
-        };
-        let body = Rekey {
+        Rekey {
             chain: epoch.chain,
             parent: epoch.parent,
             number: epoch.number,
@@ -516,10 +517,58 @@ impl World {
             members: epoch.members,
             roster: epoch.roster,
             revocation: epoch.revocation,
-            ephemeral: [0x85; 32],
+            ephemeral: PublicKey::from(&StaticSecret::from([0x85; 32])).to_bytes(),
             page: 0,
             pages: 1,
-            entries: &[entry.bytes()],
+            entries: &[],
+        }
+    }
+
+    fn rekey(&self) -> (Object, [u8; REKEY_ENTRY_LEN]) {
+        let (head, member) = (self.rekey_head(), self.joiner.node_id());
+        let names = RekeyBox {
+            mesh: self.root.mesh_id(),
+            anchor: self.anchor.node_id(),
+            member,
+            chain: CHAIN,
+            number: head.number,
+            ephemeral: &head.ephemeral,
+        };
+        let secret = Zeroizing::new([0x32; 32]);
+        let context = context(&head).unwrap();
+        let theirs = agreement_key(&self.joiner.public_key()).unwrap();
+        let ephemeral = StaticSecret::from([0x85; 32]);
+        let sealed = names.seal(&ephemeral, theirs, &secret, &context).unwrap();
+        let own = self.joiner.agreement_secret();
+        assert_eq!(names.open(&own, &sealed, &context), Some(secret));
+        let mut object = Object::default();
+        object.hex("anchor_ephemeral_secret", &[0x85; 32]);
+        object.hex("anchor_ephemeral", &head.ephemeral);
+        object.hex("member_x25519_secret", own.as_bytes());
+        object.hex("member_x25519_public", &theirs);
+        object.hex("associated_data", &context);
+        object.hex("secret", &[0x32; 32]).hex("box", &sealed);
+        let member = member.0;
+        (object, RekeyEntry { member, sealed }.bytes())
+    }
+
+    fn later_frames(&self, all: &mut Object) {
+        let (anchor, joiner, door, current) =
+            (&self.anchor, &self.joiner, &self.door, &self.current);
+        let (under, preemption) = self.preemption();
+        let frame = self.frame(&preemption, anchor, &under, GROUP).0;
+        all.object("EPOCH (preemption)", &frame);
+        let bytes = self.revocations();
+        let list = Revoke::parse(bytes.bytes()).unwrap();
+        all.object("REVOKE", &self.frame(&list, joiner, current, GROUP).0);
+        let body = DoorRevoke(list);
+        all.object("DOOR-REVOKE", &self.frame(&body, anchor, door, GROUP).0);
+        let epoch = self.epoch().1;
+        let (_, entry) = self.rekey();
+        let entries = [entry];
+        let body = Rekey {
+            entries: &entries,
+            ..self.rekey_head()
         };
         all.object("REKEY", &self.frame(&body, anchor, current, GROUP).0);
         let body = Merge {
@@ -587,6 +636,8 @@ impl World {
         all.object("next_epoch", &self.derivations(&[0x32; 32]));
         all.object("roster", &roster)
             .object("answer_box", &self.welcome().0);
+        all.object("revocations", &self.revocations_object());
+        all.object("rekey_box", &self.rekey().0);
         all.object("epoch_seal", &self.epoch().0)
             .object("frames", &self.frames());
         let mut file = Object::default();

@@ -42,6 +42,10 @@ pub struct View {
     pub complete: bool,
     /// All other members known.
     pub peers: Vec<PeerView>,
+    /// Who is out.
+    pub revocations: RevocationsView,
+    /// Whether everybody who knows the mesh's name can join.
+    pub open: bool,
     /// What was counted.
     pub counters: Counters,
     /// Multicast frames by key and sender.
@@ -57,6 +61,20 @@ pub struct PreemptionView {
     pub at: Time,
     /// Whether it is announced.
     pub announced: bool,
+}
+
+/// The revocation list held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RevocationsView {
+    /// Its number; 0 for none.
+    pub number: u32,
+    /// Grants with a lower serial are void.
+    pub floor: u32,
+    /// Who is out.
+    pub revoked: Vec<NodeId>,
+    /// The list as it travels; empty for none.
+    #[serde(skip)]
+    pub list: Vec<u8>,
 }
 
 /// (number, chain): compared by applications in this order.
@@ -217,6 +235,8 @@ pub struct Counters {
     pub anchor_changes: u64,
     /// Turns to a next key.
     pub turns: u64,
+    /// Revocation lists taken.
+    pub revocations_taken: u64,
     /// Claims refused because an equal or newer number of the chain was accepted before.
     pub fenced: u64,
 }

@@ -27,6 +27,13 @@ pub enum Request {
     Epochs,
     /// Answered by [`Drops`].
     Drops,
+    /// Answered by [`RevocationsReport`].
+    Revocations,
+    /// Takes a revocation list, if it is newer; answered by [`RevocationsReport`].
+    Take {
+        /// The signed list.
+        list: String,
+    },
     /// Answered by [`Explanation`].
     Explain {
         /// A whole Ethernet frame.
@@ -66,6 +73,8 @@ pub enum Role {
     Anchor,
     /// Said good-bye.
     Left,
+    /// Expelled by the mesh root: silent.
+    Revoked,
 }
 
 /// The state of a node.
@@ -85,6 +94,13 @@ pub struct Status {
     pub node: Member,
     /// Public identity of the mesh.
     pub mesh_id: String,
+    /// The mesh's name if it is open: everybody who knows it can join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
+    /// Number of the revocation list held; 0 for none.
+    pub revocation: u32,
+    /// Nodes it expels.
+    pub revoked: usize,
     /// The interface.
     pub interface: String,
     /// The link-local address in use.
@@ -220,6 +236,9 @@ pub struct Peers {
     pub schema: u32,
     /// Boot-clock now.
     pub now_ns: u64,
+    /// The mesh's name if it is open: everybody who knows it can join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
     /// By seniority, this node included.
     pub peers: Vec<Peer>,
 }
@@ -251,6 +270,9 @@ pub struct AnchorReport {
     pub anchor: Option<Member>,
     /// Whether it is this node.
     pub me: bool,
+    /// The mesh's name if it is open: everybody who knows it can join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
     /// The chain of its reign.
     pub chain: Option<String>,
     /// The chain it came from by promotion or preemption.
@@ -293,6 +315,37 @@ pub struct Ranked {
     pub state: String,
     /// Whether it leads now.
     pub anchor: bool,
+}
+
+/// Who is out of the mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationsReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Public identity of the mesh.
+    pub mesh_id: String,
+    /// The mesh's name if it is open: then nobody can be expelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
+    /// The list's number; 0 for none.
+    pub number: u32,
+    /// Grants with a lower serial are void.
+    pub floor: u32,
+    /// Nodes that are out.
+    pub revoked: Vec<RevokedNode>,
+    /// Whether the list is on disk.
+    pub kept: bool,
+    /// The signed list.
+    pub list: String,
+}
+
+/// A node that is out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedNode {
+    /// Node id.
+    pub id: String,
+    /// What it was called, where that is known.
+    pub name: Option<String>,
 }
 
 /// The keys a node holds, without their bytes.

@@ -19,7 +19,8 @@ use crate::daemon::{self, RunError};
 use crate::dataplane::{AttachError, XdpMode};
 use crate::hex;
 use crate::store::{
-    GRANT_FILE, GrantFile, IDENTITY_FILE, StoreError, load_or_create_identity, read_public,
+    GRANT_FILE, GrantFile, IDENTITY_FILE, RevocationsFile, StoreError, load_or_create_identity,
+    read_public,
 };
 
 /// Options of `run`.
@@ -109,6 +110,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         identity: Identity::from_seed(&identity.seed()),
         grant: grant.clone(),
         root,
+        open: None,
+        revocations: Some(RevocationsFile::new(&args.state_dir, root)),
     };
     let nodes = args.iface.into_iter().map(node).collect();
     daemon::run(nodes).map_err(Failure::from)

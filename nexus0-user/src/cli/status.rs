@@ -99,6 +99,7 @@ fn role(role: Option<Role>) -> &'static str {
         Some(Role::Member) => "a member",
         Some(Role::Anchor) => "the anchor",
         Some(Role::Left) => "leaving",
+        Some(Role::Revoked) => "expelled from its mesh",
         None => "in an unknown state",
     }
 }

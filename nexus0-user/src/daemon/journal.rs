@@ -34,6 +34,11 @@ impl Journal {
         self.names.insert(id, name.to_owned());
     }
 
+    /// What a node is or was called here.
+    pub(super) fn called(&self, id: NodeId) -> Option<&str> {
+        self.names.get(&id).map(String::as_str)
+    }
+
     /// Takes an event.
     pub(super) fn record(&mut self, now: Time, event: &Event) {
         if let Event::PeerAdded { id, name } = event {
@@ -107,6 +112,8 @@ impl Journal {
             | Event::AnchorLeft { .. }
             | Event::Merging { .. }
             | Event::MergeAbandoned { .. }
+            | Event::RevocationsTaken { .. }
+            | Event::Expelled { .. }
             | Event::Rejoining => {}
         }
     }
@@ -219,6 +226,22 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
                 "{} did not answer: this node stays the anchor",
                 name(*anchor)
             )
+        }
+        Event::RevocationsTaken {
+            number,
+            floor,
+            revoked,
+        } => {
+            let out: Vec<String> = revoked.iter().map(|id| name(*id)).collect();
+            let out = if out.is_empty() {
+                "nobody".into()
+            } else {
+                out.join(", ")
+            };
+            format!("revocation list {number}: {out} out, grants below serial {floor} void")
+        }
+        Event::Expelled { number } => {
+            format!("revocation list {number} expels this node: it says nothing more")
         }
         Event::Rejoining => "the epoch ended without a next one: joining again".into(),
     }

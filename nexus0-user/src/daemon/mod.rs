@@ -25,6 +25,7 @@ pub use clock::now;
 use node_loop::NodeLoop;
 
 use crate::dataplane::{AttachError, MapError, XdpMode};
+use crate::store::{RevocationsFile, StoreError};
 
 /// What a node needs to run.
 #[derive(Debug)]
@@ -47,6 +48,10 @@ pub struct Options {
     pub grant: Grant,
     /// The mesh root's public key.
     pub root: [u8; 32],
+    /// The name of an open mesh.
+    pub open: Option<String>,
+    /// Where the revocation list is kept; `None` in an open mesh, which has none.
+    pub revocations: Option<RevocationsFile>,
 }
 
 /// Why a node does not run. The filter stays attached if it was.
@@ -55,6 +60,9 @@ pub enum RunError {
     /// Pulse, epoch or grant.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The revocation list kept is not understood.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The filter could not be attached.
     #[error(transparent)]
     Attach(#[from] AttachError),

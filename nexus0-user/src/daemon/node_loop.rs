@@ -23,6 +23,8 @@ use crate::api::server::{Question, Server, refusal};
 use crate::api::types::{Explanation, Request};
 use crate::dataplane::{Dataplane, Events, MapError, Refusal};
 use crate::explain;
+use crate::hex;
+use crate::store::RevocationsFile;
 
 /// Frames read before timers get their turn, whatever arrives.
 const FRAMES: usize = 4096;
@@ -49,6 +51,7 @@ pub(super) struct NodeLoop {
     pub(super) door_watch: Interval,
     pub(super) signals: Signals,
     pub(super) server: Server,
+    pub(super) revocations: Option<RevocationsFile>,
     pub(super) memory: Memory,
 }
 
@@ -58,6 +61,8 @@ pub(super) struct Memory {
     pub(super) journal: Journal,
     pub(super) samples: Samples,
     pub(super) counters: BTreeMap<String, u64>,
+    /// Why the revocation list held could not be kept.
+    pub(super) unkept: Option<String>,
 }
 
 /// Why the loop woke up.
@@ -87,7 +92,7 @@ impl NodeLoop {
                 Wake::Address => self.look_at_address()?,
                 Wake::Heartbeat => self.beat()?,
                 Wake::Door => self.look_at_door()?,
-                Wake::Question(question) => self.answer(question),
+                Wake::Question(question) => self.answer(question)?,
                 Wake::Refusals(refusals) => self.publish(&refusals),
             }
         }
@@ -181,10 +186,27 @@ impl NodeLoop {
                     payload,
                 } => self.transmit(destination, &payload),
                 Output::Dataplane(op) => self.plane.apply(&op, now)?,
+                Output::Revocations(list) => self.keep(&list),
                 Output::Event(event) => self.memory.journal.record(now, &event),
             }
         }
         Ok(())
+    }
+
+    /// The list counts at once; a folder that cannot be written makes a warning, not a stop.
+    fn keep(&mut self, list: &[u8]) {
+        let Some(file) = &self.revocations else {
+            return;
+        };
+        let kept = file.verify(list).map(|list| file.keep(&list));
+        self.memory.unkept = match kept {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = &self.memory.unkept {
+            tracing::error!("the revocation list is in force but not kept: {why}");
+        }
     }
 
     fn transmit(&mut self, destination: [u8; 16], payload: &[u8]) {
@@ -235,12 +257,33 @@ impl NodeLoop {
         self.carry_out()
     }
 
-    fn answer(&mut self, question: Question) {
-        let reply = self
-            .reply(&question.request)
-            .unwrap_or_else(|error| refusal(&error));
+    fn answer(&mut self, question: Question) -> Result<(), RunError> {
+        let taken = match &question.request {
+            Request::Take { list } => self.take(list),
+            _ => Ok(()),
+        };
+        self.carry_out()?;
+        let reply = taken.and_then(|()| self.reply(&question.request));
         // A client that has gone needs no answer.
-        let _ = question.reply.send(reply);
+        let _ = question
+            .reply
+            .send(reply.unwrap_or_else(|error| refusal(&error)));
+        Ok(())
+    }
+
+    /// Hands a revocation list to the node, if it is one of this mesh.
+    fn take(&mut self, list: &str) -> Result<(), String> {
+        let Some(file) = &self.revocations else {
+            return Err(
+                "an open mesh has no root of its own: nobody can be expelled from it".into(),
+            );
+        };
+        let bytes = hex::decode(list).map_err(|error| error.to_string())?;
+        let list = file.verify(&bytes).map_err(|error| error.to_string())?;
+        let now = Time(clock::now());
+        self.node
+            .handle_input(now, Input::Revocations(list.bytes()));
+        Ok(())
     }
 
     fn reply(&self, request: &Request) -> Result<String, String> {
@@ -254,10 +297,14 @@ impl NodeLoop {
                 counters: &counters()?,
                 node_counters: self.memory.counters.clone(),
                 journal: &self.memory.journal,
+                unkept: self.memory.unkept.as_deref(),
                 address: self.memory.address,
             })),
             Request::Peers => serde_json::to_string(&report::peers(&self.who, &view)),
             Request::Anchor => serde_json::to_string(&report::anchor(&self.who, &view)),
+            Request::Revocations | Request::Take { .. } => {
+                serde_json::to_string(&report::revocations(&self.who, &view, &self.memory))
+            }
             Request::Epochs => serde_json::to_string(&report::epochs(&view)),
             Request::Drops => {
                 serde_json::to_string(&report::drops(&counters()?, self.memory.samples.last()))

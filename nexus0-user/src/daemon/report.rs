@@ -17,12 +17,14 @@ use serde::Serialize;
 use super::Options;
 use super::address::LinkLocal;
 use super::journal::Journal;
+use super::node_loop::Memory;
 use crate::api::run_dir_flag;
 use crate::api::types::{
     AnchorReport, DropLine, Drops, EpochLine, Epochs, FilterStatus, LedgerLine, Member, Peer,
-    Peers, Preemption, Ranked, Role, SCHEMA, Status, VerdictCount,
+    Peers, Preemption, Ranked, RevocationsReport, RevokedNode, Role, SCHEMA, Status, VerdictCount,
 };
 use crate::dataplane;
+use crate::hex;
 
 /// What never changes while a node runs.
 pub(super) struct Identification {
@@ -34,6 +36,8 @@ pub(super) struct Identification {
     pub(super) observe: bool,
     pub(super) started: u64,
     pub(super) id: NodeId,
+    /// The name of an open mesh.
+    pub(super) open: Option<String>,
 }
 
 impl Identification {
@@ -47,6 +51,7 @@ impl Identification {
             observe: options.observe,
             started: super::now(),
             id: options.grant.node_id(),
+            open: options.open.clone(),
         }
     }
 
@@ -81,6 +86,7 @@ pub(super) struct Sources<'a> {
     pub(super) node_counters: BTreeMap<String, u64>,
     pub(super) journal: &'a Journal,
     pub(super) address: LinkLocal,
+    pub(super) unkept: Option<&'a str>,
 }
 
 /// Answers `status`.
@@ -93,6 +99,7 @@ pub(super) fn status(sources: Sources<'_>) -> Status {
         mut node_counters,
         journal,
         address,
+        unkept,
     } = sources;
     node_counters.extend(core_counters(view));
     let milliseconds = |duration: std::time::Duration| duration.as_millis() as u64;
@@ -101,9 +108,12 @@ pub(super) fn status(sources: Sources<'_>) -> Status {
         version: env!("CARGO_PKG_VERSION").into(),
         now_ns: view.now.0,
         uptime_ms: view.now.0.saturating_sub(who.started) / 1_000_000,
-        warnings: warnings(who, view, address),
+        warnings: warnings(who, view, address, unkept),
         node: who.member.clone(),
         mesh_id: who.mesh_id.clone(),
+        open: who.open.clone(),
+        revocation: view.revocations.number,
+        revoked: view.revocations.revoked.len(),
         interface: who.interface.clone(),
         address: match address {
             LinkLocal::Ready(address) => Some(Ipv6Addr::from(address).to_string()),
@@ -130,12 +140,28 @@ pub(super) fn status(sources: Sources<'_>) -> Status {
     }
 }
 
-fn warnings(who: &Identification, view: &View, address: LinkLocal) -> Vec<String> {
+fn warnings(
+    who: &Identification,
+    view: &View,
+    address: LinkLocal,
+    unkept: Option<&str>,
+) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let Some(why) = unkept {
+        warnings.push(format!(
+            "revocation list {} is in force but lost at a restart: {why}",
+            view.revocations.number
+        ));
+    }
     match view.role {
         CoreRole::Waiting => warnings.push(format!("no usable address: {}", address.describe())),
         CoreRole::Joining => warnings.push("no epoch key is held: looking for the mesh".into()),
         CoreRole::Left => warnings.push("leaving".into()),
+        CoreRole::Revoked => warnings.push(format!(
+            "the mesh root has revoked this node (list {}): it is silent and takes no part; \
+             to come back it needs a new identity, or a later list without it, and a new grant",
+            view.revocations.number
+        )),
         CoreRole::Member | CoreRole::Anchor => {}
     }
     if who.observe {
@@ -155,6 +181,7 @@ fn role(role: CoreRole) -> Role {
         CoreRole::Member => Role::Member,
         CoreRole::Anchor => Role::Anchor,
         CoreRole::Left => Role::Left,
+        CoreRole::Revoked => Role::Revoked,
     }
 }
 
@@ -213,6 +240,7 @@ pub(super) fn peers(who: &Identification, view: &View) -> Peers {
     Peers {
         schema: SCHEMA,
         now_ns: view.now.0,
+        open: who.open.clone(),
         peers,
     }
 }
@@ -257,6 +285,7 @@ pub(super) fn anchor(who: &Identification, view: &View) -> AnchorReport {
         schema: SCHEMA,
         anchor: view.anchor.map(|id| who.member_of(view, id)),
         me: view.anchor == Some(who.id),
+        open: who.open.clone(),
         chain: view.chain.map(|chain| chain.to_string()),
         parent: view.parent.map(|chain| chain.to_string()),
         number: view.chain.map(|_| view.number),
@@ -284,6 +313,25 @@ fn ranked(line: &CoreRanked, view: &View) -> Ranked {
         id_hash: line.id_hash.to_string(),
         state: word(&line.state),
         anchor: view.anchor == Some(line.id),
+    }
+}
+
+/// Answers `revocations` and `take`.
+pub(super) fn revocations(who: &Identification, view: &View, memory: &Memory) -> RevocationsReport {
+    let held = &view.revocations;
+    let node = |id: &NodeId| RevokedNode {
+        id: id.to_string(),
+        name: memory.journal.called(*id).map(str::to_owned),
+    };
+    RevocationsReport {
+        schema: SCHEMA,
+        mesh_id: who.mesh_id.clone(),
+        open: who.open.clone(),
+        number: held.number,
+        floor: held.floor,
+        revoked: held.revoked.iter().map(node).collect(),
+        kept: memory.unkept.is_none(),
+        list: hex::encode(&held.list),
     }
 }
 

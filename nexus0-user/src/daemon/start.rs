@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nexus0_core::id::MeshId;
-use nexus0_core::node::Node;
+use nexus0_core::node::{Input, Node};
 use nexus0_core::time::Time;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -25,6 +25,7 @@ use super::{Options, RunError, privileges};
 use crate::api::server::Server;
 use crate::api::socket_path;
 use crate::dataplane::{self, Dataplane};
+use crate::store::RevocationsFile;
 
 /// How often the filter hears that the controller lives; it must within a second.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -47,7 +48,9 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
     let mut who = Identification::new(&options);
     let control = socket_path(&options.run_dir, &options.interface);
     let plane_options = filter_options(&options)?;
-    let node = Node::new(
+    let kept = options.revocations.as_ref().map(RevocationsFile::load);
+    let kept = kept.transpose()?.unwrap_or_default();
+    let mut node = Node::new(
         options.config,
         options.identity,
         options.grant,
@@ -55,6 +58,7 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
         random("random bytes for the node")?,
         now,
     )?;
+    node.handle_input(now, Input::Revocations(kept.bytes()));
     make_run_dir(&options.run_dir)?;
     let server = Server::open(&control).map_err(RunError::io(listening(&control)))?;
     let mut plane = Dataplane::open(&plane_options, Time(clock::now()))?;
@@ -78,6 +82,7 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
         journal,
         samples: Samples::default(),
         counters: BTreeMap::new(),
+        unkept: None,
     };
     Ok(NodeLoop {
         who,
@@ -91,6 +96,7 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
         door_watch,
         signals,
         server,
+        revocations: options.revocations,
         memory,
     })
 }

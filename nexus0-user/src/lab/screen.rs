@@ -286,6 +286,7 @@ fn peers(text: &mut String, lab: &Lab) {
             (true, Some(Role::Joining)) => "joining",
             (true, Some(Role::Waiting) | None) => "starting",
             (true, Some(Role::Left)) => "left",
+            (true, Some(Role::Revoked)) => "expelled",
         };
         entries.push(format!(
             "{} {} {state}",

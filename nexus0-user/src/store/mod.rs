@@ -1,4 +1,4 @@
-//! The files a node and a mesh root keep: identity, root key, serial counter, grant.
+//! The files a node and a mesh root keep: identity, root key, serial counter, grant, revocation list.
 //!
 //! A secret is written whole or not at all, belongs to the user who runs the program and is readable by
 //! nobody else. A file that is not understood is reported and left alone.
@@ -6,6 +6,7 @@
 mod file;
 mod grant;
 mod identity;
+pub mod revocations;
 mod root;
 mod secret;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 pub use grant::{GRANT_FILE, GrantFile};
 pub use identity::{IDENTITY_FILE, load_identity, load_or_create_identity};
+pub use revocations::{REVOCATIONS_FILE, RevocationsFile};
 pub use root::{MeshRootFile, PUBLIC_FILE, ROOT_FILE, SERIAL_FILE, read_public};
 
 /// Why a file could not be used. Whatever the variant, no file was changed.

@@ -1,16 +1,15 @@
 //! The mesh root's files: the secret, its public half for the nodes, and the counter of grants.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use nexus0_core::grant::MeshRoot;
 use nexus0_core::identity::SEED_LEN;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use zeroize::Zeroizing;
 
 use super::StoreError;
-use super::file::{PUBLIC, Replace, SECRET, io, make_folder, read_secret, read_text, write};
+use super::file::{PUBLIC, Replace, SECRET, lock, make_folder, read_secret, read_text, write};
 use super::secret;
 use crate::hex;
 
@@ -93,16 +92,7 @@ impl MeshRootFile {
     }
 
     fn lock(&self) -> Result<Flock<File>, StoreError> {
-        let path = self.folder.join(".mesh-root.lock");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(SECRET)
-            .open(&path)
-            .map_err(io("open", &path))?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| io("lock", &path)(errno.into()))
+        lock(&self.folder.join(".mesh-root.lock"))
     }
 }
 

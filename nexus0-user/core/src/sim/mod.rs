@@ -2,6 +2,7 @@
 //! same seed replays the same run.
 
 mod door;
+mod expulsion;
 mod failover;
 mod garbage;
 mod holes;
@@ -9,9 +10,12 @@ mod hostile;
 mod joining;
 mod lessons;
 mod network;
+mod open;
 mod partition;
 mod preemption;
 mod proof;
+mod rekey;
+mod thief;
 mod turns;
 mod versions;
 

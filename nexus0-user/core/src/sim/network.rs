@@ -46,6 +46,8 @@ pub(crate) struct SimNode {
     pub(crate) grant: Grant,
     seed: [u8; 32],
     pub(crate) events: Vec<(Time, Event)>,
+    /// What its state folder holds.
+    pub(crate) revocations: Vec<u8>,
     /// Bytes sent to it by others.
     pub(crate) verdicts: BTreeMap<Verdict, u64>,
 }
@@ -160,6 +162,7 @@ impl Sim {
             grant,
             seed,
             events: Vec::new(),
+            revocations: Vec::new(),
             verdicts: BTreeMap::new(),
         });
         index
@@ -187,7 +190,8 @@ impl Sim {
             self.now,
         );
         this.node = Some(node.unwrap());
-        let address = this.address;
+        let (address, list) = (this.address, this.revocations.clone());
+        self.input(index, Input::Revocations(&list));
         self.input(index, Input::AddressReady(address));
     }
 
@@ -244,6 +248,7 @@ impl Sim {
                     payload,
                 } => frames.push((destination, payload)),
                 Output::Dataplane(op) => filter.apply(&op, now).unwrap(),
+                Output::Revocations(list) => this.revocations = list,
                 Output::Event(event) => this.events.push((now, event)),
             }
         }
@@ -399,6 +404,12 @@ impl Sim {
             .filter_map(|(index, this)| Some((index, this.node.as_ref()?)))
     }
 
+    /// All that were not expelled.
+    pub(crate) fn staying(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.running()
+            .filter(|(_, node)| node.role() != Role::Revoked)
+    }
+
     pub(crate) fn anchors(&self) -> Vec<usize> {
         self.running()
             .filter(|(_, node)| node.role() == Role::Anchor)
@@ -434,10 +445,10 @@ impl Sim {
         let [anchor] = self.anchors()[..] else {
             return false;
         };
-        let members = self.running().count();
+        let members = self.staying().count();
         let lineage = &self.node(anchor).lineage;
         let chain = lineage.as_ref().map(|lineage| lineage.chain);
-        self.running().all(|(_, node)| {
+        self.staying().all(|(_, node)| {
             node.lineage.as_ref().map(|lineage| lineage.chain) == chain
                 && node.complete()
                 && node.roster.succession().len() == members
@@ -447,6 +458,38 @@ impl Sim {
     pub(crate) fn assert_one_anchor(&self) -> usize {
         assert!(self.agrees(), "anchors {:?}", self.anchors());
         self.anchors()[0]
+    }
+
+    pub(crate) fn seed_of(&self, index: usize) -> [u8; 32] {
+        self.nodes[index].seed
+    }
+
+    /// A node's grant again, with another serial.
+    pub(crate) fn grant_with_serial(&self, index: usize, serial: u32) -> Grant {
+        let grant = &self.nodes[index].grant;
+        self.root
+            .issue(&GrantRequest {
+                public_key: *grant.public_key(),
+                name: grant.name(),
+                zone: grant.zone(),
+                kind: grant.kind(),
+                ego: grant.ego(),
+                serial,
+            })
+            .unwrap()
+    }
+
+    /// The root's list that expels these nodes.
+    pub(crate) fn list(&self, number: u32, floor: u32, out: &[usize]) -> Vec<u8> {
+        let out = out.iter().map(|index| self.id(*index)).collect();
+        let list = self.root.revoke(number, floor, &out).unwrap();
+        list.bytes().to_vec()
+    }
+
+    /// Hands the list to a node.
+    pub(crate) fn expel(&mut self, by: usize, number: u32, out: &[usize]) {
+        let list = self.list(number, 0, out);
+        self.input(by, Input::Revocations(&list));
     }
 
     pub(crate) fn count(&self, wanted: FrameType) -> usize {

@@ -1,0 +1,370 @@
+//! A fresh secret, sealed to each member on its own: hourly, and whenever someone is expelled.
+//!
+//! Who stole an epoch's secret, or was expelled with it, follows no further: the boxes are made for the keys
+//! of the members that remain.
+
+use core::time::Duration;
+
+use nexus0_common::wire::{Epoch, GROUP, REKEY_ENTRIES, REKEY_ENTRY_LEN, Rekey, RekeyEntry};
+use x25519_dalek::{PublicKey, StaticSecret};
+
+use crate::admission::Admitted;
+use crate::epoch::{EpochKey, Rhythm};
+use crate::event::Reason;
+use crate::id::{ChainId, KeyId, NodeId, RosterDigest};
+use crate::identity::agreement_key;
+use crate::lineage::Lineage;
+use crate::node::{Event, Node};
+use crate::promotion::descendant;
+use crate::rule::{Judgement, promoted_number};
+use crate::seal::RekeyBox;
+use crate::secret::{Material, Secret};
+use crate::send::Under;
+use crate::time::{Time, wire_millis};
+use crate::timer::Timer;
+use crate::turn::PROMOTION;
+
+/// Bit of [`Epoch::flags`] and [`Rekey::flags`]: the keys before this one end at once.
+pub(crate) const BREAK: u8 = 2;
+/// Bytes of a REKEY body that its boxes are bound to.
+pub(crate) const CONTEXT_LEN: usize = 56;
+/// Pulses with which a break is repeated after 100 and 300 ms.
+const WITH_PULSES: u8 = 3;
+
+/// When the secrets were last fresh, and a break that is still being repeated.
+#[derive(Debug, Default)]
+pub(crate) struct Rekeying {
+    /// Since when nobody can follow with a secret from before; `None`: unknown, so it is due.
+    pub(crate) since: Option<Time>,
+    /// The announced next key, if it came fresh.
+    pub(crate) next: Option<KeyId>,
+    broken: Option<Break>,
+}
+
+impl Rekeying {
+    /// Another chain is entered: by some ways its secret is fresh, by some that is not known.
+    pub(crate) fn enter(&mut self, now: Time, reason: Reason) {
+        match reason {
+            Reason::ColdStart | Reason::Revoked | Reason::Expulsion => self.since = Some(now),
+            Reason::Silence
+            | Reason::Bye
+            | Reason::Stateless
+            | Reason::Outranked
+            | Reason::SteppedBack
+            | Reason::Preemption
+            | Reason::Cheated => {}
+            Reason::Answer | Reason::Merged => self.since = None,
+        }
+    }
+
+    /// Whether the next secret must be fresh.
+    pub(crate) fn due(&self, now: Time, span: Duration) -> bool {
+        self.since.is_none_or(|since| now.since(since) >= span)
+    }
+}
+
+/// A break, for those who missed it.
+#[derive(Debug)]
+struct Break {
+    /// The parent's key, which nobody who heard of the break accepts any more.
+    under: Under,
+    parent: ChainId,
+    flags: u8,
+    repeats: u8,
+}
+
+impl Node {
+    /// The anchor leaves the expelled behind.
+    pub(crate) fn break_chain(&mut self, now: Time) {
+        self.renew_chain(now, BREAK, Reason::Expulsion);
+    }
+
+    /// Takes the place of an anchor that was expelled.
+    pub(crate) fn promote_past_expelled(&mut self, now: Time) {
+        self.counters.promotions += 1;
+        let done = self.renew_chain(now, PROMOTION | BREAK, Reason::Revoked);
+        if done.is_some() && self.join.is_some() {
+            self.end_join();
+        }
+    }
+
+    /// A new chain under a fresh secret; every key held before ends now.
+    fn renew_chain(&mut self, now: Time, flags: u8, reason: Reason) -> Option<()> {
+        let old = self.lineage.clone()?;
+        let under = self.under_current(now)?;
+        let announced = self.keys.next(old.chain, now).map(|key| key.number);
+        let number = promoted_number(old.number, announced);
+        let (chain, material) = (ChainId(self.random()), self.fresh_material(now));
+        if flags & PROMOTION != 0 {
+            self.event(Event::Promoted { chain, number });
+        }
+        let mut lineage = descendant(&old, chain, self.id, number, now);
+        lineage.promoted = flags & PROMOTION != 0;
+        self.break_with(now, lineage, material, reason);
+        self.roster.append(self.id);
+        self.redraft();
+        self.rekey.broken = Some(Break {
+            under,
+            parent: old.chain,
+            flags,
+            repeats: 0,
+        });
+        self.send_break(now);
+        self.reign(now);
+        self.timers
+            .set(Timer::RepeatBreak, now + Duration::from_millis(100));
+        Some(())
+    }
+
+    /// Enters a chain that breaks with everything before it.
+    fn break_with(&mut self, now: Time, lineage: Lineage, material: Material, reason: Reason) {
+        // Whoever is out holds the secret under which a preemptor's was sealed.
+        self.forget_preemption();
+        let mut ops = Vec::new();
+        self.keys.clear_but(self.winners_chain(), &mut ops);
+        self.ops(ops);
+        self.promotion = None;
+        self.rekey.broken = None;
+        self.timers.stop(Timer::Repeat);
+        self.timers.stop(Timer::RepeatBreak);
+        self.desk.start_over();
+        let (chain, number) = (lineage.chain, lineage.number);
+        self.install_key(EpochKey::new(material, chain, number, now, self.rhythm));
+        self.follow(now, lineage, reason);
+    }
+
+    fn send_break(&mut self, now: Time) -> Option<()> {
+        let broken = self.rekey.broken.as_ref()?;
+        let (under, parent, flags) = (broken.under.clone(), broken.parent, broken.flags);
+        let chain = self.lineage.as_ref()?.chain;
+        let key = self.keys.current(chain, now)?.clone();
+        self.spread_list(now, &under);
+        self.send_rekey(now, &under, &key, Some(parent), flags)
+    }
+
+    /// Once more, for those who missed it: after 100 and 300 ms and with three pulses.
+    pub(crate) fn repeat_break(&mut self, now: Time) {
+        let Some(broken) = self.rekey.broken.as_mut() else {
+            return;
+        };
+        broken.repeats = broken.repeats.saturating_add(1);
+        let repeats = broken.repeats;
+        if repeats > 2 + WITH_PULSES {
+            self.rekey.broken = None;
+            return;
+        }
+        let pause = if repeats == 1 {
+            Duration::from_millis(200)
+        } else {
+            self.rhythm.pulse
+        };
+        self.timers.set(Timer::RepeatBreak, now + pause);
+        self.send_break(now);
+        self.send_anchor(now);
+    }
+
+    /// Multicasts a secret in one box per node known, under an ephemeral key used for these pages only.
+    pub(crate) fn send_rekey(
+        &mut self,
+        now: Time,
+        under: &Under,
+        key: &EpochKey,
+        parent: Option<ChainId>,
+        flags: u8,
+    ) -> Option<()> {
+        let ephemeral = StaticSecret::from(self.random::<32>());
+        let head = Rekey {
+            chain: key.chain.0,
+            parent: parent.unwrap_or_default().0,
+            number: key.number,
+            key_id: key.material.id.0,
+            activates_in: wire_millis(key.activation.since(now)),
+            epoch: wire_millis(self.rhythm.epoch),
+            pulse: wire_millis(self.rhythm.pulse),
+            flags,
+            wire: key.material.wire,
+            members: self.roster.succession().len() as u16,
+            roster: self.roster.digest().unwrap_or_default().0,
+            revocation: self.expulsion.list.number(),
+            ephemeral: PublicKey::from(&ephemeral).to_bytes(),
+            page: 0,
+            pages: 0,
+            entries: &[],
+        };
+        let entries = self.boxes(&head, &ephemeral, &key.material.secret)?;
+        let pages = entries.len().div_ceil(REKEY_ENTRIES) as u8;
+        for (page, entries) in (0_u8..).zip(entries.chunks(REKEY_ENTRIES)) {
+            let body = Rekey {
+                page,
+                pages,
+                entries,
+                ..head
+            };
+            self.send(under, GROUP, &body);
+        }
+        Some(())
+    }
+
+    fn boxes(
+        &self,
+        head: &Rekey<'_>,
+        ephemeral: &StaticSecret,
+        secret: &Secret,
+    ) -> Option<Vec<[u8; REKEY_ENTRY_LEN]>> {
+        let context = context(head)?;
+        let others = self.roster.iter().filter(|(id, _)| *id != self.id);
+        let entry = |(id, member): (NodeId, &crate::roster::Member)| {
+            let theirs = agreement_key(member.grant.public_key())?;
+            let sealed = self
+                .rekey_box(self.id, id, head)
+                .seal(ephemeral, theirs, secret, &context)?;
+            let member = id.0;
+            Some(RekeyEntry { member, sealed }.bytes())
+        };
+        Some(others.filter_map(entry).collect())
+    }
+
+    fn rekey_box<'a>(&self, anchor: NodeId, member: NodeId, head: &'a Rekey<'_>) -> RekeyBox<'a> {
+        RekeyBox {
+            mesh: self.mesh,
+            anchor,
+            member,
+            chain: ChainId(head.chain),
+            number: head.number,
+            ephemeral: &head.ephemeral,
+        }
+    }
+
+    /// The secret in this node's box.
+    pub(crate) fn open_rekey(&self, frame: &Admitted<'_>) -> Option<Secret> {
+        let body = Rekey::parse(frame.body())?;
+        let entries = body.entries.iter().filter_map(RekeyEntry::parse);
+        let entry = entries
+            .into_iter()
+            .find(|entry| entry.member == self.id.0)?;
+        let own = self.identity.agreement_secret();
+        self.rekey_box(frame.sender, self.id, &body)
+            .open(&own, &entry.sealed, &context(&body)?)
+    }
+
+    /// A page of fresh secrets. One without a box for this node says only that its anchor lives.
+    pub(crate) fn on_rekey(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        let body = Rekey::parse(frame.body())?;
+        let mine = body
+            .entries
+            .iter()
+            .filter_map(RekeyEntry::parse)
+            .any(|entry| entry.member == self.id.0);
+        if !mine {
+            return self.life(now, frame);
+        }
+        let head = head(&body);
+        match body.flags & (PROMOTION | BREAK) {
+            0 => self.on_announced(now, frame, &head),
+            BREAK => self.on_break(now, frame, &head),
+            _ => self.on_breaking_promotion(now, frame, &head),
+        }
+    }
+
+    /// The anchor left someone behind.
+    fn on_break(&mut self, now: Time, frame: &Admitted<'_>, head: &Epoch) -> Option<()> {
+        let old = self.lineage.as_ref()?;
+        let ours = frame.sender == old.anchor
+            && frame.chain == Some(old.chain)
+            && ChainId(head.parent) == old.chain
+            && ChainId(head.chain) != old.chain;
+        if !ours {
+            return None;
+        }
+        if head.number <= old.number {
+            self.counters.fenced += 1;
+            return None;
+        }
+        self.take_break(now, frame, head, Reason::Expulsion)
+    }
+
+    /// A member took the place of an anchor that was expelled. Without the list, which comes with it, nobody follows.
+    fn on_breaking_promotion(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        head: &Epoch,
+    ) -> Option<()> {
+        match self.judge_promotion(now, frame, head)? {
+            Judgement::Follow => {
+                let gone = self.lineage.as_ref()?.gone;
+                let reason = gone.map_or(Reason::Silence, |(_, reason)| reason);
+                self.take_break(now, frame, head, reason)
+            }
+            Judgement::Object if head.revocation <= self.expulsion.list.number() => {
+                self.object(frame, ChainId(head.chain))
+            }
+            Judgement::Fenced => {
+                self.counters.fenced += 1;
+                None
+            }
+            Judgement::Object | Judgement::Prefer | Judgement::Ignore => None,
+        }
+    }
+
+    fn take_break(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        head: &Epoch,
+        reason: Reason,
+    ) -> Option<()> {
+        let material = self.open_epoch(frame, head)?;
+        self.rhythm = Rhythm::from_wire(head.pulse, head.epoch)?;
+        let old = self.lineage.clone()?;
+        let mut lineage = descendant(&old, ChainId(head.chain), frame.sender, head.number, now);
+        lineage.roster = RosterDigest(head.roster);
+        lineage.promoted = head.flags & PROMOTION != 0;
+        if old.anchor != frame.sender {
+            self.roster.strike(old.anchor);
+        }
+        self.break_with(now, lineage, material, reason);
+        self.timers.set(Timer::Turn, now + self.rhythm.epoch);
+        if self.join.is_some() {
+            self.end_join();
+        }
+        let pause = self.between(Duration::ZERO, self.rhythm.pulses(1, 10));
+        self.timers.set(Timer::Pulse, now + pause);
+        self.compare_number(now, frame.sender, head.revocation);
+        self.check_roster(now);
+        Some(())
+    }
+}
+
+/// What REKEY says like EPOCH; its seal is elsewhere.
+fn head(body: &Rekey<'_>) -> Epoch {
+    Epoch {
+        chain: body.chain,
+        parent: body.parent,
+        number: body.number,
+        key_id: body.key_id,
+        activates_in: body.activates_in,
+        epoch: body.epoch,
+        pulse: body.pulse,
+        flags: body.flags,
+        wire: body.wire,
+        members: body.members,
+        roster: body.roster,
+        revocation: body.revocation,
+        succession: [0; 128],
+        salt: [0; 32],
+        sealed: [0; 48],
+    }
+}
+
+/// What the boxes are bound to.
+pub(crate) fn context(body: &Rekey<'_>) -> Option<[u8; CONTEXT_LEN]> {
+    use nexus0_common::wire::Body;
+    let mut bytes = [0; CONTEXT_LEN + 36];
+    let bare = Rekey {
+        entries: &[],
+        ..*body
+    };
+    bare.emit(&mut nexus0_common::wire::cursor::Writer::new(&mut bytes));
+    bytes.first_chunk().copied()
+}
