@@ -419,6 +419,9 @@ impl Node {
             now,
             self.rhythm,
         ));
+        // What the old anchor has announced itself it holds.
+        let own = self.roster.digest().filter(|_| old.anchor == self.id);
+        let roster = own.unwrap_or(old.roster);
         self.promotion = None;
         self.timers.stop(Timer::Repeat);
         self.timers.stop(Timer::Preempt);
@@ -427,8 +430,7 @@ impl Node {
             parent: Some(old.chain),
             parent_number: old.number,
             previous_pulse: old.last_pulse.map(|last| last.at),
-            complete_at: old.complete_at,
-            roster: old.roster,
+            roster,
             ..Lineage::new(pending.chain, pending.by, pending.number, now)
         };
         self.follow(now, lineage, Reason::Preemption);

@@ -276,6 +276,15 @@ pub(crate) fn keyed(keys: &Keys) -> Vec<Row> {
             Verdict::Replay,
         ),
         row(
+            "a UDP checksum rewritten on the way",
+            {
+                let mut frame = pulse(keys.current, 98);
+                frame[PAYLOAD - 2..PAYLOAD].copy_from_slice(&[0xbe, 0xef]);
+                frame
+            },
+            Verdict::Accepted,
+        ),
+        row(
             "an older one that was not seen",
             pulse(keys.current, 99),
             Verdict::Accepted,

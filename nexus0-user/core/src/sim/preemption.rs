@@ -99,6 +99,19 @@ fn it_is_announced_two_turns_ahead_and_the_announced_epoch_stands() {
 }
 
 #[test]
+fn a_takeover_makes_nobody_join_again_also_not_the_old_anchor() {
+    let mut sim = with_joiner(12);
+    let asked = |sim: &Sim| (sim.count(FrameType::ReqEpoch), sim.count(FrameType::Ask));
+    sim.run(seconds(5));
+    let before = asked(&sim);
+    sim.run_until(seconds(300), |sim| sim.anchors() == [3])
+        .unwrap();
+    sim.run(seconds(100));
+    assert_eq!(asked(&sim), before, "requests and questions");
+    assert_eq!(sim.assert_one_anchor(), 3);
+}
+
+#[test]
 fn equal_egos_never_preempt() {
     let mut sim = Sim::settled(2, &[50, 50]);
     let joiner = sim.add(50);
