@@ -33,8 +33,8 @@ pub enum Reason {
     Cheated,
     /// The anchor was expelled and a member promoted itself.
     Revoked,
-    /// The same anchor broke its chain to leave an expelled member behind.
-    Expulsion,
+    /// The same anchor broke its chain: it leaves an expelled member behind, or takes in one of an older wire version.
+    Break,
 }
 
 /// Something worth a line in a log. Refused frames never are (R16).

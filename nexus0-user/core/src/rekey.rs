@@ -45,7 +45,7 @@ impl Rekeying {
     /// Another chain is entered: by some ways its secret is fresh, by some that is not known.
     pub(crate) fn enter(&mut self, now: Time, reason: Reason) {
         match reason {
-            Reason::ColdStart | Reason::Revoked | Reason::Expulsion => self.since = Some(now),
+            Reason::ColdStart | Reason::Revoked | Reason::Break => self.since = Some(now),
             Reason::Silence
             | Reason::Bye
             | Reason::Stateless
@@ -76,7 +76,12 @@ struct Break {
 impl Node {
     /// The anchor leaves the expelled behind.
     pub(crate) fn break_chain(&mut self, now: Time) {
-        self.renew_chain(now, BREAK, Reason::Expulsion);
+        self.renew_chain(now, BREAK, Reason::Break);
+    }
+
+    /// The anchor goes on in a wire version that a waiting joiner speaks too.
+    pub(crate) fn lower_version(&mut self, now: Time) {
+        self.renew_chain(now, BREAK, Reason::Break);
     }
 
     /// Takes the place of an anchor that was expelled.
@@ -280,7 +285,7 @@ impl Node {
             self.counters.fenced += 1;
             return None;
         }
-        self.take_break(now, frame, head, Reason::Expulsion)
+        self.take_break(now, frame, head, Reason::Break)
     }
 
     /// A member took the place of an anchor that was expelled. Without the list, which comes with it, nobody follows.

@@ -30,8 +30,8 @@ impl Node {
             .max(*self.config.wire.start())
     }
 
-    /// Whether a joiner can take part in the current epoch. One that is only too old makes the next epoch
-    /// one that it can take part in.
+    /// Whether a joiner can take part in the current epoch. For one that is only too old the anchor breaks the
+    /// chain and goes on in a version that both speak.
     pub(crate) fn understands(&mut self, now: Time, request: &Request) -> bool {
         let spoken = request.lowest..=request.highest;
         let chain = self.lineage.as_ref().map(|lineage| lineage.chain);
@@ -44,6 +44,7 @@ impl Node {
                 highest: request.highest,
                 until: now + self.rhythm.epoch.saturating_mul(2),
             });
+            self.lower_version(now);
         }
         spoken.contains(&wire)
     }

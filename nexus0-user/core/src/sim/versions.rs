@@ -96,6 +96,23 @@ fn a_promoted_anchor_keeps_to_what_all_members_speak() {
 }
 
 #[test]
+fn a_joiner_that_is_too_old_is_let_in_at_a_lower_version() {
+    let mut sim = mesh(5, &[BOTH, BOTH, BOTH]);
+    sim.run(seconds(65));
+    assert_eq!(spoken(&sim, sim.now - seconds(10)), [HIGHEST_VERSION]);
+    sim.add(10);
+    start(&mut sim, OLD);
+    let took = sim.run_until(seconds(2), Sim::agrees);
+    assert!(took.is_some(), "the old node is in");
+    // The break is repeated under the old key for three pulses.
+    sim.run(seconds(20));
+    let since = sim.now;
+    sim.run(seconds(130));
+    assert_eq!(spoken(&sim, since), [LOWEST_VERSION]);
+    sim.assert_one_anchor();
+}
+
+#[test]
 fn a_node_that_shares_no_version_stays_outside_and_harms_nobody() {
     let mut sim = mesh(6, &[OLD, OLD, OLD]);
     sim.add(99);
