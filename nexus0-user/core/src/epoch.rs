@@ -182,7 +182,7 @@ impl Windows {
 }
 
 /// All held keys.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct KeyRing {
     keys: Vec<EpochKey>,
     /// Keys that made room, and when their time is over.
@@ -286,14 +286,19 @@ impl KeyRing {
         }
     }
 
-    /// Gives a chain's keys the ends back that they had before a promotion.
+    /// Gives a chain's keys the ends back that they had before a promotion: a key that another follows still
+    /// ends a grace after that one took over.
     pub(crate) fn revive(&mut self, chain: ChainId, rhythm: Rhythm, ops: &mut Vec<MapOp>) {
+        let of_chain = self.keys.iter().filter(|key| key.chain == chain);
+        let turns: Vec<(u64, Time)> = of_chain.map(|key| (key.number, key.activation)).collect();
         for key in self.keys.iter_mut().filter(|key| key.chain == chain) {
-            let not_after = key.activation + part(rhythm.epoch, 3, 2);
-            key.not_after = not_after;
+            let followed = turns.iter().filter(|(number, _)| *number > key.number);
+            let grace = followed.map(|(_, turn)| *turn + rhythm.grace()).min();
+            let unfollowed = key.activation + part(rhythm.epoch, 3, 2);
+            key.not_after = grace.map_or(unfollowed, |grace| grace.min(unfollowed));
             ops.push(MapOp::SetKeyEnd {
                 key_id: key.material.id,
-                not_after,
+                not_after: key.not_after,
             });
         }
     }

@@ -60,6 +60,8 @@ mod turn;
 mod version;
 
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod vectors;
