@@ -11,3 +11,4 @@ pub mod lab;
 pub mod store;
 #[cfg(test)]
 mod test_folder;
+mod traffic;

@@ -14,10 +14,9 @@ mod mesh;
 mod options;
 mod peers;
 mod print;
-mod revocations;
-mod revoke;
 mod run;
 mod status;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -54,8 +53,6 @@ enum Verb {
     Anchor(anchor::Args),
     /// The epoch keys held: ids and ages, never bytes
     Epochs(epochs::Args),
-    /// Who is out of the mesh
-    Revocations(revocations::Args),
     /// Why frames were refused
     Drops(drops::Args),
     /// Judge one Ethernet frame and print each step
@@ -70,6 +67,8 @@ enum Verb {
     Lab(lab::Args),
     /// Send forged frames into a lab, or into a link of your own
     Flood(flood::Args),
+    /// What coordination costs on the link, beside a jury, Raft and SWIM
+    Traffic(traffic::Args),
 }
 
 /// Runs the command line.
@@ -82,7 +81,6 @@ pub fn main() -> ExitCode {
         Some(Verb::Peers(args)) => peers::run(&args),
         Some(Verb::Anchor(args)) => anchor::run(&args),
         Some(Verb::Epochs(args)) => epochs::run(&args),
-        Some(Verb::Revocations(args)) => revocations::run(&args),
         Some(Verb::Drops(args)) => drops::run(&args),
         Some(Verb::Explain(args)) => explain::run(&args),
         Some(Verb::Mesh(args)) => mesh::run(&args),
@@ -90,6 +88,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Detach(args)) => detach::run(&args),
         Some(Verb::Lab(args)) => lab::run(&args),
         Some(Verb::Flood(args)) => flood::run(&args),
+        Some(Verb::Traffic(args)) => traffic::run(&args),
     };
     let Err(failure) = done else {
         return ExitCode::SUCCESS;

@@ -1,0 +1,34 @@
+//! What does coordination cost on the link? The mesh, a voting jury, Raft and SWIM on one simulated segment.
+
+mod jury;
+mod mesh;
+mod peers;
+mod plot;
+mod raft;
+mod report;
+mod segment;
+mod swim;
+mod table;
+
+use core::time::Duration;
+
+pub(crate) use plot::plot;
+pub(crate) use report::Report;
+use segment::Account;
+pub(crate) use table::{markdown, table};
+
+/// Sizes measured unless others are asked for.
+pub(crate) const SIZES: [usize; 8] = [3, 5, 10, 20, 50, 100, 200, 500];
+/// Fewest and most nodes.
+pub(crate) const NODES: core::ops::RangeInclusive<usize> = 3..=1000;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Minutes of one system: idle, with a failover in it, with a join in it; and what the turn of the epoch sends
+/// in the idle one.
+struct Measured {
+    idle: Account,
+    failover: Option<Account>,
+    join: Option<Account>,
+    turn: Option<Account>,
+}
