@@ -376,6 +376,25 @@ fn joins_are_quick_under_a_flood_that_keeps_the_processor_busy() {
     assert!(number(&summary, "/flood/rate_judged") > 0.0);
 }
 
+#[test]
+fn joins_are_quick_while_strangers_replay_what_they_recorded_at_the_door() {
+    let summary = run(&[
+        "--door-flood",
+        "strangers",
+        "--nodes",
+        "6",
+        "--joins",
+        "10",
+        "--rates",
+        "3000",
+    ]);
+    assert_eq!(count(&summary, "/under_siege_ms/count"), 10);
+    assert!(number(&summary, "/under_siege_ms/p99") < 500.0);
+    assert_eq!(count(&summary, "/valid_lost"), 0);
+    let at_door = |verdict| count(&summary, &format!("/measures/1/door/{verdict}"));
+    assert!(at_door("pre-tag") > 1000 && at_door("door-repeat") > 1000);
+}
+
 /// A lab's own process, killed when the test ends.
 struct Running(Child);
 
