@@ -86,6 +86,18 @@ impl Link {
         );
     }
 
+    /// Takes a node's cable out of the bridge: its carrier stays, nothing passes.
+    pub(crate) fn unplug(&self, node: usize) {
+        let bridge = self.namespace(0);
+        tool(&format!("ip -n {bridge} link set p{node} nomaster"));
+    }
+
+    /// And puts it back.
+    pub(crate) fn plug(&self, node: usize) {
+        let bridge = self.namespace(0);
+        tool(&format!("ip -n {bridge} link set p{node} master br0"));
+    }
+
     fn namespace(&self, node: usize) -> String {
         format!("{}n{node}", self.name)
     }

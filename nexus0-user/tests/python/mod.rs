@@ -146,6 +146,11 @@ impl Drop for Guest {
     }
 }
 
+/// Whether three nodes hold a roster of four, the guest alive in it.
+fn all_list_guest(link: &Link) -> bool {
+    (2..=4).all(|node| link.status(node)["roster"] == 4 && lists_guest(link, node))
+}
+
 /// Whether a node lists the guest as alive, heard within the last three pulses.
 fn lists_guest(link: &Link, node: usize) -> bool {
     let said = link.run(node, "peers --json").out;
@@ -191,7 +196,7 @@ fn a_node_of_the_second_implementation_lives_through_a_cold_start_turns_and_a_fa
         "those who waited for it probed it"
     );
     link.wait(SETTLED, "three nodes list it as alive", || {
-        (2..=4).all(|node| link.status(node)["roster"] == 4 && lists_guest(&link, node))
+        all_list_guest(&link)
     });
     link.wait(SETTLED, "it holds the whole roster", || {
         holds_roster(&guest, 4)
@@ -247,4 +252,40 @@ fn a_node_of_the_second_implementation_lives_through_a_cold_start_turns_and_a_fa
     let anchor = link.status(2)["anchor"]["name"].clone();
     wait_for_mesh(&link, &[2, 3], anchor.as_str().unwrap());
     assert!(!lists_guest(&link, 2), "it said goodbye");
+}
+
+#[test]
+fn a_node_of_the_second_implementation_is_handed_over_when_two_chains_merge() {
+    if !is_root() {
+        return;
+    }
+    let mut link = Link::new(4);
+    link.wait_for_address(GUEST);
+    Guest::enrol(&link, 1);
+    (2..=4).for_each(|node| link.start(node));
+    wait_for_mesh(&link, &[2, 3, 4], "n4");
+    let guest = Guest::start(&link);
+    link.wait(SETTLED, "three nodes list it as alive", || {
+        all_list_guest(&link)
+    });
+
+    link.unplug(4);
+    link.wait(SETTLED, "the others follow n3", || {
+        let heirs = guest.said("promotion");
+        link.status(2)["anchor"]["name"] == "n3"
+            && heirs.last().is_some_and(|heir| heir["anchor"] == "n3")
+    });
+    // Chains that are apart for good: neither takes its step back any more.
+    let before = number(&link, 2);
+    link.wait(SETTLED, "their chain turns", || number(&link, 2) > before);
+    link.plug(4);
+    link.wait(SETTLED, "it is told where to go", || {
+        guest
+            .said("merged")
+            .last()
+            .is_some_and(|merged| merged["anchor"] == "n4")
+    });
+    link.wait(SETTLED, "and is at home there", || all_list_guest(&link));
+    assert_eq!(link.status(2)["chain"], link.status(4)["chain"]);
+    assert_eq!(guest.said("joined").len(), 1, "nobody had to join again");
 }

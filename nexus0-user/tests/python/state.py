@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import crypto
+import wire
 from crypto import Grant, Material
-from wire import Frame
+from wire import Fields, Frame
 
 ZERO8 = bytes(8)
 
@@ -55,12 +56,14 @@ class EpochKey:
     activation: float
     begin: float
     end: float
+    # Until then it is remembered, with its windows, though it may have ended before.
+    kept: float
     windows: dict[tuple[bytes, str], Window] = field(default_factory=dict)
 
     @staticmethod
     def new(material: Material, chain: bytes, number: int, wire: int, activation: float, rhythm: Rhythm) -> EpochKey:
         begin, end = activation - rhythm.grace, activation + 1.5 * rhythm.epoch
-        return EpochKey(material, chain, number, wire, activation, begin, end)
+        return EpochKey(material, chain, number, wire, activation, begin, end, end)
 
     def valid(self, now: float) -> bool:
         return self.begin <= now < self.end
@@ -86,6 +89,32 @@ class Member:
         return None if due > now + 0.256 else max(due, now) + 0.001
 
 
+@dataclass(frozen=True)
+class Revocations:
+    """The root's list of the expelled; the highest number holds."""
+
+    fields: Fields
+    number: int = 0
+    floor: int = 0
+    nodes: frozenset[bytes] = frozenset()
+
+    @staticmethod
+    def verified(fields: Fields, root: bytes) -> Revocations | None:
+        body = wire.emit("REVOKE", fields)
+        message = b"nexus0 v1 revocations" + crypto.mesh_id(root) + body[:-64]
+        if fields["n"] > 128 or not crypto.verify(root, message, fields["signature"]):
+            return None
+        expelled = frozenset(entry["node"] for entry in fields["entries"])
+        return Revocations(fields, fields["number"], fields["floor"], expelled)
+
+    def void(self, grant: Grant) -> bool:
+        return grant.serial < self.floor or grant.node in self.nodes
+
+    @property
+    def held(self) -> bytes:
+        return self.number.to_bytes(8, "big")
+
+
 @dataclass
 class Roster:
     """The members, their succession, and the digest that the anchor announced last."""
@@ -95,7 +124,13 @@ class Roster:
     order: list[bytes] = field(default_factory=list)
     announced: bytes = ZERO8
     lacking_since: float | None = None
+    revocations: Revocations = field(default_factory=lambda: Revocations({}))
     _rows: dict[int, tuple[int, Grant]] = field(default_factory=dict)
+
+    def verified(self, raw: bytes) -> Grant | None:
+        """A grant of the root that was not revoked."""
+        grant = Grant.verified(raw, self.root)
+        return None if grant is None or self.revocations.void(grant) else grant
 
     def admit(self, grant: Grant, wire: int) -> Member:
         held = self.members.get(grant.node)
@@ -129,7 +164,7 @@ class Roster:
             self.lacking_since = now
 
     def row(self, position: int, wire: int, raw: bytes) -> None:
-        grant = Grant.verified(raw, self.root)
+        grant = self.verified(raw)
         if grant is not None:
             self._rows[position] = (wire, grant)
 

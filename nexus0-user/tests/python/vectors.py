@@ -12,6 +12,7 @@ from typing import Any
 import crypto
 import wire
 from crypto import Grant, Identity, Material
+from state import Revocations
 
 Vectors = dict[str, Any]
 
@@ -75,19 +76,54 @@ def epoch_seal(v: Vectors, mesh: bytes) -> Vectors:
     return v | {"secret": opened.hex(), "sealed": crypto.seal(key, secret, associated).hex()}
 
 
+def rekey_box(v: Vectors, mesh: bytes, anchor: bytes, member: Identity) -> Vectors:
+    """Sealed by the anchor to a member's agreement key, opened by the member. The associated data begin with
+    chain, parent and number."""
+    ephemeral, associated = bytes.fromhex(v["anchor_ephemeral_secret"]), bytes.fromhex(v["associated_data"])
+    public = crypto.x25519_public(ephemeral)
+    theirs = crypto.agreement_public(member.public)
+    shared = [crypto.agree(ephemeral, theirs), crypto.agree(member.agreement_secret, public)]
+    names = (mesh, anchor, crypto.sha256(member.public)[:8], associated[:8], associated[16:24], public)
+    keys = [crypto.rekey_box_key(s or b"", *names) for s in shared]
+    opened = crypto.unseal(keys[1], bytes.fromhex(v["box"]), associated) or b""
+    return {
+        "anchor_ephemeral_secret": ephemeral.hex(),
+        "anchor_ephemeral": public.hex(),
+        "member_x25519_secret": member.agreement_secret.hex(),
+        "member_x25519_public": theirs.hex(),
+        "associated_data": associated.hex(),
+        "secret": opened.hex(),
+        "box": crypto.seal(keys[0], bytes.fromhex(v["secret"]), associated).hex(),
+    }
+
+
+def revocations(v: Vectors, root: Identity) -> Vectors:
+    """Signed by the root, and read back."""
+    fields = wire.parse("REVOKE", bytes.fromhex(v["bytes"]))
+    if Revocations.verified(fields, root.public) is None:
+        raise ValueError("the list does not verify")
+    nodes = bytes.fromhex(v["node_ids"])
+    entries = [{"node": nodes[at : at + 8]} for at in range(0, len(nodes), 8)]
+    body = wire.emit("REVOKE", {"number": v["number"], "floor": v["floor"], "entries": entries})[:-64]
+    signature = root.sign(b"nexus0 v1 revocations" + crypto.mesh_id(root.public) + body)
+    return {
+        "number": fields["number"],
+        "floor": fields["floor"],
+        "node_ids": b"".join(entry["node"] for entry in fields["entries"]).hex(),
+        "bytes": (body + signature).hex(),
+    }
+
+
 def frame(
-    name: str, v: Vectors, mesh: bytes, people: dict[str, Identity], keys: dict[str, Material], chains: dict[str, str]
+    v: Vectors, mesh: bytes, people: dict[str, Identity], keys: dict[str, Material], chains: dict[str, str]
 ) -> Vectors:
-    """Written from its parts, and read back into them. A name may say more than the type, in brackets."""
-    name = name.split(" (")[0]
+    """Written from its parts, and read back into them."""
     source, destination = bytes.fromhex(v["source"]), bytes.fromhex(v["destination"])
     body, chain = bytes.fromhex(v["body"]), bytes.fromhex(v["chain"])
     key, sender = keys[v["key"]], people[v["sender"]]
-    if name in wire.LAYOUTS:
-        body = wire.emit(name, wire.parse(name, body))
-    version = wire.shape(bytes.fromhex(v["payload"]), source, destination).version
-    payload = wire.build(name, body, key, chain, mesh, sender, v["sequence"], source, destination, version)
     read = wire.shape(bytes.fromhex(v["payload"]), source, destination)
+    body = wire.emit(read.name, wire.parse(read.name, body))
+    payload = wire.build(read.name, body, key, chain, mesh, sender, v["sequence"], source, destination, read.version)
     if not (read.pre_tag_right(key) and read.tag_right(key)):
         raise ValueError("pre-tag or tag")
     if read.kind.signed and not read.signature_right(sender.public, mesh, chain):
@@ -131,7 +167,9 @@ def derive(v: Vectors) -> Vectors:
         },
         "answer_box": answer_box(v["answer_box"], mesh, anchor, joiner, request),
         "epoch_seal": epoch_seal(v["epoch_seal"], mesh),
-        "frames": {name: frame(name, f, mesh, identities, keys, chains) for name, f in v["frames"].items()},
+        "rekey_box": rekey_box(v["rekey_box"], mesh, anchor, identities[people["joiner"]["node_id"]]),
+        "revocations": revocations(v["revocations"], root),
+        "frames": {name: frame(f, mesh, identities, keys, chains) for name, f in v["frames"].items()},
     }
 
 
@@ -166,7 +204,7 @@ def spoil(value: Any, at: int) -> Any:
 
 
 def unnoticed(v: Vectors) -> list[str]:
-    missed = []
+    missed = [f"{path} was wrong before" for path in differences(v)]
     for count, (path, value) in enumerate(leaves(v)):
         changed = copy.deepcopy(v)
         place = changed

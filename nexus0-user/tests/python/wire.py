@@ -77,7 +77,11 @@ LAYOUTS: dict[str, tuple[str, str, str]] = {
     ),
     "PROOF": ("n #1, spare 7", "chain 8, address 16, frame 375", ""),
     "INTRODUCE": ("n #1", "wire #1, grant 134", ""),
-    "REQ_EPOCH": ("door_nonce 4, nonce 16, ephemeral 32, grant 134, attempt #1, lowest #1, highest #1", "", ""),
+    "REQ_EPOCH": (
+        "door_nonce 4, nonce 16, ephemeral 32, grant 134, attempt #1, lowest #1, highest #1, reigning #8",
+        "",
+        "",
+    ),
     "ANSWER": (
         "ephemeral 32, chain 8, number #8, flags #1, n #1, epoch #4, pulse #4, remaining #4, roster 8, members #2, "
         "revocation #4, grant 134, wire #1, next_wire #1",
