@@ -8,6 +8,7 @@ pub mod explain;
 pub mod flood;
 pub mod hex;
 pub mod lab;
+mod sim;
 pub mod store;
 #[cfg(test)]
 mod test_folder;

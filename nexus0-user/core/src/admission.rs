@@ -1,6 +1,6 @@
 //! The node's own judgement of a payload, after the filter's and without trusting it (R12).
 
-use nexus0_common::auth::{self, hmac};
+use nexus0_common::auth;
 use nexus0_common::wire::{
     Class, FrameType, HEADER_LEN, Header, SIGNATURE_LEN, Slot, TAG_LEN, TRAILER_LEN,
 };
@@ -10,6 +10,7 @@ use crate::filter::MapOp;
 use crate::id::{ChainId, KeyId, NodeId};
 use crate::identity::verify_strict;
 use crate::node::Node;
+use crate::sabotage::{Sabotage, planted};
 use crate::secret::Material;
 use crate::send::{class_of, signed_message};
 use crate::time::Time;
@@ -90,7 +91,9 @@ impl<'a> Shape<'a> {
 
     /// In constant time (R19).
     fn tag_matches(&self, key: &Material) -> bool {
-        hmac::tag(&key.midstates, self.frame).is_some_and(|tag| bool::from(tag.ct_eq(self.tag)))
+        planted(Sabotage::SkipTag)
+            || crate::memo::tag(&key.midstates, self.frame)
+                .is_some_and(|tag| bool::from(tag.ct_eq(self.tag)))
     }
 }
 
@@ -189,7 +192,8 @@ impl Node {
         let (signed, signature) = frame.frame.split_last_chunk::<SIGNATURE_LEN>()?;
         let chain = frame.chain.unwrap_or_default();
         let message = signed_message(self.mesh, chain, &frame.source, &frame.destination, signed);
-        if !verify_strict(public_key, &message, signature) {
+        let right = verify_strict(public_key, &message, signature);
+        if !right && !planted(Sabotage::SkipSignature) {
             self.counters.signature_failures += 1;
             return None;
         }
@@ -202,13 +206,9 @@ impl Node {
         if frame.header.class == Class::Multicast {
             self.ledger.accepted(frame.key_id(), frame.sender);
         }
-        if let Some(member) = self.roster.get_mut(frame.sender) {
-            member.last_heard = Some(now);
-            // Any member can tag a frame in another's name: what is signed decides where it is.
-            if frame.header.frame_type.signed() || member.address.is_none() {
-                member.address = Some(frame.source);
-            }
-        }
+        // Any member can tag a frame in another's name: what is signed decides where it is.
+        let proved = frame.header.frame_type.signed();
+        self.roster.heard(frame.sender, now, frame.source, proved);
         if self.is_anchor() {
             self.confirm_newcomer(now, frame.sender);
         }

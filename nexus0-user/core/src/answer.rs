@@ -17,6 +17,7 @@ use crate::join::{answer_context, request_id};
 use crate::node::{Node, Role};
 use crate::roster::Member;
 use crate::rule::gives_way;
+use crate::sabotage::{Sabotage, planted};
 use crate::seal::{JoinBox, Welcome};
 use crate::time::{Time, wire_millis};
 use crate::timer::Timer;
@@ -97,6 +98,16 @@ impl Desk {
         self.answered.clear();
     }
 
+    /// Table, rows, cap.
+    pub(crate) fn tables(&self) -> Vec<(&'static str, usize, usize)> {
+        vec![
+            ("applicants", self.queue.len(), MAX_ROWS),
+            ("answers", self.answered.len(), MAX_ROWS),
+            ("requests overheard", self.overheard.len(), MAX_ROWS),
+            ("newcomers", self.newcomers.len(), MAX_ROWS),
+        ]
+    }
+
     pub(crate) fn sweep(&mut self, now: Time, rhythm: Rhythm) {
         self.answered.retain(|_, row| now.since(row.at) < PER_NODE);
         self.overheard
@@ -117,6 +128,9 @@ impl Node {
 
     fn receive_applicant(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let body = Request::parse(frame.body())?;
+        if planted(Sabotage::AnswerLate) && body.attempt < 5 {
+            return None;
+        }
         let request = request_id(frame.sender, &body.nonce, &body.ephemeral);
         if let Some(row) = self.desk.answered.get(&frame.sender)
             && now.since(row.at) < PER_NODE
@@ -301,6 +315,9 @@ impl Node {
             next_wire: next.map_or(0, |key| key.material.wire),
         };
         self.counters.answers_sent += entries.len() as u64;
+        if planted(Sabotage::AnswerTwice) {
+            self.send_door(GROUP, &body);
+        }
         self.send_door(GROUP, &body)
     }
 
@@ -350,6 +367,11 @@ impl Node {
 
     /// A joiner under this anchor was heard under the epoch's key: it is a member now.
     pub(crate) fn confirm_newcomer(&mut self, now: Time, id: NodeId) -> Option<()> {
+        let known = self.roster.get(id)?;
+        let new = known.pending_until.is_some() || known.introduced;
+        if !new && self.roster.succession().contains(&id) {
+            return None;
+        }
         let member: &mut Member = self.roster.get_mut(id)?;
         member.pending_until = None;
         let introduced = core::mem::take(&mut member.introduced);

@@ -10,6 +10,7 @@ use nexus0_common::wire::{Class, Header};
 
 use crate::filter::MapOp;
 use crate::id::{ChainId, KeyId, NodeId};
+use crate::sabotage::{Sabotage, planted};
 use crate::secret::Material;
 use crate::time::{Time, part};
 
@@ -91,14 +92,23 @@ impl EpochKey {
         activation: Time,
         rhythm: Rhythm,
     ) -> Self {
+        let over = if planted(Sabotage::ImmortalKey) {
+            Time::NEVER
+        } else {
+            activation + part(rhythm.epoch, 3, 2)
+        };
         Self {
             material,
             chain,
             number,
             activation,
-            not_before: activation - rhythm.grace(),
-            not_after: activation + part(rhythm.epoch, 3, 2),
-            over: activation + part(rhythm.epoch, 3, 2),
+            not_before: if planted(Sabotage::LateKey) {
+                activation + Duration::from_secs(1)
+            } else {
+                activation - rhythm.grace()
+            },
+            not_after: over,
+            over,
             windows: BTreeMap::new(),
         }
     }
@@ -110,6 +120,9 @@ impl EpochKey {
 
     /// Whether a frame with this header was not seen before and is not too old.
     pub(crate) fn fresh(&self, header: &Header) -> bool {
+        if planted(Sabotage::IgnoreWindow) {
+            return true;
+        }
         let Some(position) = replay::position(header.sequence) else {
             return false;
         };
@@ -195,6 +208,15 @@ impl KeyRing {
         self.keys.iter()
     }
 
+    /// Table, rows, cap.
+    pub(crate) fn tables(&self) -> Vec<(&'static str, usize, usize)> {
+        let senders = self.keys.iter().map(|key| key.windows.len()).max();
+        vec![
+            ("windows", senders.unwrap_or(0), MAX_SENDERS),
+            ("keys gone", self.worn.len(), MAX_WORN),
+        ]
+    }
+
     /// The key with this id.
     pub(crate) fn find(&self, id: KeyId) -> Option<&EpochKey> {
         self.keys.iter().find(|key| key.material.id == id)
@@ -234,7 +256,7 @@ impl KeyRing {
             let windows = core::mem::take(&mut held.windows);
             *held = EpochKey { windows, ..key };
         } else {
-            if self.keys.len() >= MAX_KEYS {
+            if self.keys.len() >= MAX_KEYS && !planted(Sabotage::HoardKeys) {
                 self.evict(ops);
             }
             self.keys.push(key);
@@ -273,6 +295,9 @@ impl KeyRing {
         end: Time,
         ops: &mut Vec<MapOp>,
     ) {
+        if planted(Sabotage::ImmortalKey) {
+            return;
+        }
         let older = self
             .keys
             .iter_mut()
@@ -306,6 +331,9 @@ impl KeyRing {
     /// Wipes keys whose time is over. One that was ended early stays, with its windows and unusable: a heal
     /// within the epoch brings the same key back, and nothing recorded under it may pass twice (R9).
     pub(crate) fn sweep(&mut self, now: Time, ops: &mut Vec<MapOp>) {
+        if planted(Sabotage::HoardKeys) {
+            return;
+        }
         let over = |key: &EpochKey| key.over.max(key.not_after) <= now;
         let gone = self.keys.iter().filter(|key| over(key));
         ops.extend(gone.map(|key| MapOp::RemoveKey {

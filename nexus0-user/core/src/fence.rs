@@ -25,6 +25,11 @@ impl Fence {
         number < self.number(chain)
     }
 
+    /// Table, rows, cap.
+    pub(crate) fn tables(&self) -> Vec<(&'static str, usize, usize)> {
+        vec![("chains", self.0.len(), MAX_CHAINS)]
+    }
+
     /// Raises a chain's number.
     pub(crate) fn raise(&mut self, chain: ChainId, number: u64) {
         if let Some((_, held)) = self.0.iter_mut().find(|(other, _)| *other == chain) {

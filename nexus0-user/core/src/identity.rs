@@ -65,9 +65,11 @@ impl fmt::Debug for Identity {
 
 /// Whether the signature is `public_key`'s, by the strict rules of RFC 8032.
 pub fn verify_strict(public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    VerifyingKey::from_bytes(public_key)
-        .and_then(|key| key.verify_strict(message, &Signature::from_bytes(signature)))
-        .is_ok()
+    crate::memo::verified(public_key, message, signature, || {
+        VerifyingKey::from_bytes(public_key)
+            .and_then(|key| key.verify_strict(message, &Signature::from_bytes(signature)))
+            .is_ok()
+    })
 }
 
 /// The X25519 public key that follows from an Ed25519 one (RFC 7748 section 4.1); `None` for bytes that are none.

@@ -17,6 +17,7 @@ use crate::id::{ChainId, NodeId, RequestId, RosterDigest, first, sha256};
 use crate::node::{Event, Node};
 use crate::passage::Passage;
 use crate::rule::gives_way;
+use crate::sabotage::{Sabotage, planted};
 use crate::seal::{JoinBox, Welcome};
 use crate::time::Time;
 use crate::timer::Timer;
@@ -158,7 +159,9 @@ impl Node {
             self.counters.fenced += 1;
             return None;
         }
-        self.sequence = self.sequence.max(floor);
+        if !planted(Sabotage::ForgetFloor) {
+            self.sequence = self.sequence.max(floor);
+        }
         if self.asks_to_merge() {
             return self.prepare_handover(now, passage);
         }

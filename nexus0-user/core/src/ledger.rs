@@ -57,6 +57,15 @@ impl Ledger {
         }
     }
 
+    /// Table, rows, cap.
+    pub(crate) fn tables(&self) -> Vec<(&'static str, usize, usize)> {
+        let senders = self.0.iter().map(|page| page.accepted.len()).max();
+        vec![
+            ("ledger pages", self.0.len(), MAX_PAGES),
+            ("ledger senders", senders.unwrap_or(0), MAX_SENDERS),
+        ]
+    }
+
     /// What to show.
     pub(crate) fn view(&self) -> Vec<LedgerView> {
         let view = |page: &Page| LedgerView {

@@ -22,7 +22,9 @@ pub mod identity;
 pub mod node;
 pub mod open;
 pub mod revocation;
+pub mod sabotage;
 pub mod secret;
+pub mod sim;
 pub mod time;
 pub mod view;
 
@@ -41,6 +43,7 @@ mod leave;
 mod ledger;
 mod lineage;
 mod membership;
+mod memo;
 mod memory_maps;
 mod merge;
 mod passage;
@@ -55,13 +58,12 @@ mod seal;
 mod send;
 mod show;
 mod suspicion;
+mod tables;
 mod timer;
 mod turn;
 mod version;
 
 #[cfg(test)]
 mod exhaustive;
-#[cfg(test)]
-mod sim;
 #[cfg(test)]
 mod vectors;

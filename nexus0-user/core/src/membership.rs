@@ -14,6 +14,7 @@ use crate::id::{ChainId, NodeId, RosterDigest};
 use crate::lineage::Lineage;
 use crate::node::{Event, Node};
 use crate::roster::Member;
+use crate::sabotage::{Sabotage, planted};
 use crate::time::Time;
 use crate::timer::Timer;
 
@@ -38,6 +39,10 @@ impl Node {
     /// Takes a node into the roster and the filter.
     pub(crate) fn learn(&mut self, now: Time, grant: Grant, highest: Option<u8>) {
         let (id, name) = (grant.node_id(), grant.name().to_owned());
+        let name = match self.keys.iter().next() {
+            Some(key) if planted(Sabotage::LeakInEvent) => format!("{:?}", *key.material.secret),
+            _ => name,
+        };
         if let Some(member) = self.roster.get_mut(id) {
             if grant.serial() >= member.grant.serial() {
                 member.grant = grant;

@@ -29,6 +29,7 @@ use crate::id::{ChainId, NodeId};
 use crate::node::{Event, Node};
 use crate::passage::Passage;
 use crate::rule::gives_way;
+use crate::sabotage::{Sabotage, planted};
 use crate::time::Time;
 use crate::timer::Timer;
 
@@ -114,7 +115,8 @@ impl Node {
         self.hear_beacon(frame, &beacon);
         self.read_revocation(now, frame, &beacon);
         let own = self.lineage.as_ref()?.chain;
-        if !self.is_anchor() || ChainId(beacon.chain) == own || self.merging() {
+        let deaf = planted(Sabotage::IgnoreBeacons);
+        if !self.is_anchor() || ChainId(beacon.chain) == own || self.merging() || deaf {
             return None;
         }
         if self.witness.cheated(frame.sender) {

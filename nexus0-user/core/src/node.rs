@@ -40,6 +40,7 @@ use crate::promotion::Promotion;
 use crate::proof::Witness;
 use crate::rekey::Rekeying;
 use crate::roster::{Member, Roster};
+use crate::sabotage::{Sabotage, planted};
 use crate::secret::Material;
 use crate::suspicion::Suspicion;
 use crate::time::Time;
@@ -466,6 +467,10 @@ impl Node {
     /// An admitted frame changes what it may; `None` inside a handler means that it changed nothing.
     fn dispatch(&mut self, now: Time, frame: &Admitted<'_>) {
         let _ = match frame.header.frame_type {
+            FrameType::Ann if planted(Sabotage::BelieveAnyone) => {
+                let lineage = self.lineage.as_mut();
+                lineage.map(|lineage| lineage.last_life = now)
+            }
             FrameType::Data => Some(()),
             FrameType::Ann => self.on_ann(now, frame),
             FrameType::Proof => self.on_proof(now, frame),

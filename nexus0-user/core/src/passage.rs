@@ -69,6 +69,10 @@ impl Node {
         let start = passage.end - rhythm.epoch;
         let current = passage.current.clone();
         self.install_key(EpochKey::new(current, chain, number, start, rhythm));
+        // Who missed the turn to it holds the one before for longer.
+        let (end, mut ops) = (start + rhythm.grace(), Vec::new());
+        self.keys.end_before(chain, number, end, &mut ops);
+        self.ops(ops);
         if let Some(next) = passage.next.clone() {
             let after = number.saturating_add(1);
             self.install_key(EpochKey::new(next, chain, after, passage.end, rhythm));

@@ -1,5 +1,6 @@
 //! The members this node knows, and their order: the succession.
 
+use core::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use nexus0_common::maps::MAX_PEERS;
@@ -49,6 +50,8 @@ impl Member {
 pub(crate) struct Roster {
     members: BTreeMap<NodeId, Member>,
     succession: Vec<NodeId>,
+    /// Computed once until a member or the order changes.
+    digest: OnceCell<Option<RosterDigest>>,
 }
 
 impl Roster {
@@ -59,6 +62,7 @@ impl Roster {
 
     /// The member with this id.
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Member> {
+        self.digest.take();
         self.members.get_mut(&id)
     }
 
@@ -69,6 +73,7 @@ impl Roster {
 
     /// Adds or replaces a node; whether there was room.
     pub(crate) fn insert(&mut self, member: Member) -> bool {
+        self.digest.take();
         let id = member.grant.node_id();
         let room = self.members.len() <= MAX_PEERS || self.members.contains_key(&id);
         if room {
@@ -79,6 +84,7 @@ impl Roster {
 
     /// Forgets a node.
     pub(crate) fn remove(&mut self, id: NodeId) -> Option<Member> {
+        self.digest.take();
         self.succession.retain(|other| *other != id);
         self.members.remove(&id)
     }
@@ -90,11 +96,13 @@ impl Roster {
 
     /// Replaces the order.
     pub(crate) fn set_succession(&mut self, succession: Vec<NodeId>) {
+        self.digest.take();
         self.succession = succession;
     }
 
     /// Appends a known node to the order; whether it was new there.
     pub(crate) fn append(&mut self, id: NodeId) -> bool {
+        self.digest.take();
         let new = self.members.contains_key(&id) && !self.succession.contains(&id);
         if new {
             self.succession.push(id);
@@ -104,6 +112,7 @@ impl Roster {
 
     /// Takes a node out of the order but keeps it known; whether it was there.
     pub(crate) fn strike(&mut self, id: NodeId) -> bool {
+        self.digest.take();
         let before = self.succession.len();
         self.succession.retain(|other| *other != id);
         self.succession.len() < before
@@ -125,8 +134,22 @@ impl Roster {
         ))
     }
 
+    /// A member's frame was accepted, and shows where it is: `proved` by a signature, or the first to do so.
+    pub(crate) fn heard(&mut self, id: NodeId, now: Time, source: [u8; 16], proved: bool) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.last_heard = Some(now);
+            if proved || member.address.is_none() {
+                member.address = Some(source);
+            }
+        }
+    }
+
     /// Digest of all members in order, once all are known.
     pub(crate) fn digest(&self) -> Option<RosterDigest> {
+        *self.digest.get_or_init(|| self.compute_digest())
+    }
+
+    fn compute_digest(&self) -> Option<RosterDigest> {
         let mut bytes = b"nexus0 v1 roster".to_vec();
         for id in &self.succession {
             let member = self.members.get(id)?;

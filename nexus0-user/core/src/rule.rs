@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::election::Rank;
 use crate::epoch::Rhythm;
 use crate::id::{ChainId, NodeId};
+use crate::sabotage::{Sabotage, planted};
 
 /// Own unanswered probes before a promotion.
 const PROBES: u32 = 7;
@@ -31,12 +32,15 @@ impl Silence {
 
     /// The anchor has missed three pulses; from here on ranks decide who goes first.
     pub(crate) fn over(&self, rhythm: Rhythm) -> bool {
+        if planted(Sabotage::PromoteUnprobed) {
+            return self.suspect(rhythm);
+        }
         self.gone || self.span >= rhythm.pulses(3, 1)
     }
 
     /// Whether own probes went unanswered often enough, if they are needed.
     pub(crate) fn proved(&self, unanswered: u32) -> bool {
-        self.gone || unanswered >= PROBES
+        self.gone || unanswered >= PROBES || planted(Sabotage::PromoteUnprobed)
     }
 }
 
@@ -93,7 +97,7 @@ pub(crate) fn judge(own: &Standing, claim: &Claim, outranks: bool) -> Judgement 
         return Judgement::Ignore;
     }
     if own.chain == claim.parent && claim.promoter != own.anchor {
-        if own.reigns || !own.lost {
+        if own.reigns || !(own.lost || planted(Sabotage::ObeyAnyone)) {
             return Judgement::Object;
         }
         return above(claim.number, own.number, Judgement::Follow);

@@ -74,7 +74,8 @@ impl Node {
             not_before: key.not_before,
             not_after: key.not_after,
         };
-        self.keys.iter().map(view).collect()
+        let held = self.keys.iter().filter(|key| key.not_after > now);
+        held.map(view).collect()
     }
 
     fn peer_views(&self, now: Time) -> Vec<PeerView> {

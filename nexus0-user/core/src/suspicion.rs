@@ -10,6 +10,7 @@ use crate::cold_start::state;
 use crate::event::Reason;
 use crate::node::{Event, Node};
 use crate::rule::Silence;
+use crate::sabotage::{Sabotage, planted};
 use crate::time::Time;
 use crate::timer::Timer;
 
@@ -63,6 +64,9 @@ impl Node {
 
     /// How many members still heard, without the anchor, rank above this node.
     pub(crate) fn own_rank(&self, now: Time) -> usize {
+        if planted(Sabotage::FirstHeard) {
+            return 0;
+        }
         let Some(own) = self.roster.rank(self.id) else {
             return usize::MAX;
         };
@@ -98,7 +102,11 @@ impl Node {
         if gone.is_none() {
             self.probe_when_due(now, last_life);
         }
-        let from = self.promotion_base(now, last_life, gone.map(|(at, _)| at));
+        let from = if planted(Sabotage::PromoteUnprobed) {
+            last_life
+        } else {
+            self.promotion_base(now, last_life, gone.map(|(at, _)| at))
+        };
         let promote_at = from + self.stagger(rank);
         let silence = Silence {
             span: now.since(last_life),

@@ -11,6 +11,7 @@ use crate::event::Reason;
 use crate::id::{ChainId, KeyId, NodeId, RosterDigest};
 use crate::lineage::Lineage;
 use crate::node::{Event, Node};
+use crate::sabotage::{Sabotage, planted};
 use crate::seal::EpochSeal;
 use crate::secret::Material;
 use crate::send::Under;
@@ -112,7 +113,11 @@ impl Node {
             current.number.checked_add(1)?,
             current.activation + self.rhythm.epoch,
         );
-        let material = self.fresh_material(now);
+        let material = if planted(Sabotage::SameSecret) {
+            current.material.clone()
+        } else {
+            self.fresh_material(now)
+        };
         if self.rekey.due(now, self.config.rekey) {
             self.rekey.next = Some(material.id);
         }
@@ -190,6 +195,9 @@ impl Node {
             salt: self.random(),
             sealed: [0; 48],
         };
+        if planted(Sabotage::LeakInFrame) {
+            body.salt = *key.material.secret;
+        }
         let seal = self.epoch_seal(&body, self.id, &under.material);
         body.sealed = seal.seal(&key.material.secret, &context(&body)?)?;
         Some(body)
@@ -269,7 +277,7 @@ impl Node {
         {
             return None;
         }
-        if body.number <= number {
+        if body.number <= number && !planted(Sabotage::AcceptOlderNumber) {
             self.counters.fenced += 1;
             return None;
         }

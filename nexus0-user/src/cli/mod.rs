@@ -15,6 +15,7 @@ mod options;
 mod peers;
 mod print;
 mod run;
+mod sim;
 mod status;
 mod traffic;
 
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub(crate) use failure::Failure;
+pub(crate) use options::duration;
 
 /// A mesh on one link whose membership is enforced in the kernel, frame by frame.
 ///
@@ -65,6 +67,8 @@ enum Verb {
     Detach(detach::Args),
     /// A mesh on this machine, flooded, watched and accounted for
     Lab(lab::Args),
+    /// The same protocol on a simulated link, with faults and oracles
+    Sim(sim::Args),
     /// Send forged frames into a lab, or into a link of your own
     Flood(flood::Args),
     /// What coordination costs on the link, beside a jury, Raft and SWIM
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Identity(args)) => identity::run(&args),
         Some(Verb::Detach(args)) => detach::run(&args),
         Some(Verb::Lab(args)) => lab::run(&args),
+        Some(Verb::Sim(args)) => sim::run(&args),
         Some(Verb::Flood(args)) => flood::run(&args),
         Some(Verb::Traffic(args)) => traffic::run(&args),
     };

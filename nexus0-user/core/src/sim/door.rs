@@ -9,7 +9,7 @@ use nexus0_common::wire::{FrameType, GROUP, Request};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::network::Sent;
+use super::checks::Sent;
 use super::{Sim, seconds};
 use crate::filter::MapOp;
 use crate::identity::Identity;

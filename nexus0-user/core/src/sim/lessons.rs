@@ -8,7 +8,7 @@ use nexus0_common::maps::MAX_PEERS;
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::{Ann, FrameType, GROUP, LOWEST_VERSION, Pulse};
 
-use super::network::ethernet;
+use super::packet::ethernet;
 use super::{Sim, seconds};
 use crate::event::Event;
 use crate::grant::{Grant, GrantRequest, Kind, MeshRoot};

@@ -1,24 +1,31 @@
-//! The network itself.
+//! The network: hosts on one link, what the link does to frames, and time that passes as fast as it can.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use nexus0_common::classify::classify;
-use nexus0_common::maps::Config;
-use nexus0_common::memory::MemoryMaps;
 use nexus0_common::reason::Verdict;
-use nexus0_common::wire::{FrameType, GROUP, Header, PORT};
-use rand_chacha::ChaCha20Rng;
+use nexus0_common::wire::{
+    Answer, FrameType, GROUP, HEADER_LEN, Header, SIGNATURE_LEN, TRAILER_LEN,
+};
+use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::event::Event;
-use crate::filter::Filter;
-use crate::grant::{Grant, GrantRequest, Kind, MeshRoot};
-use crate::id::{NodeId, sha256};
-use crate::identity::Identity;
+use super::host::{SimNode, Sleep};
+use super::judge::judge;
+use super::oracle::{Cause, Watch};
+use super::packet::{Origin, Packet};
+use super::queue::{Due, Queue};
+use super::stranger::Tap;
+use crate::grant::MeshRoot;
+use crate::id::NodeId;
 use crate::node::{Input, Node, NodeConfig, Output, Role};
 use crate::time::Time;
 
+/// Frames the socket of a host that stands still can hold.
+const SOCKET: usize = 200;
+
+#[cfg(test)]
 pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -39,55 +46,34 @@ impl Link {
     };
 }
 
-pub(crate) struct SimNode {
-    pub(crate) node: Option<Node>,
-    filter: Option<Filter<MemoryMaps>>,
-    pub(crate) address: [u8; 16],
-    pub(crate) grant: Grant,
-    seed: [u8; 32],
-    pub(crate) events: Vec<(Time, Event)>,
-    /// What its state folder holds.
-    pub(crate) revocations: Vec<u8>,
-    /// Bytes sent to it by others.
-    pub(crate) verdicts: BTreeMap<Verdict, u64>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) at: Time,
-    pub(crate) from: usize,
-    pub(crate) destination: [u8; 16],
-    pub(crate) payload: Vec<u8>,
-}
-
-/// A frame on its way: to whom, source, destination, payload.
-type Flight = (usize, [u8; 16], [u8; 16], Vec<u8>);
-
-impl Sent {
-    pub(crate) fn frame_type(&self) -> FrameType {
-        Header::parse(&self.payload)
-            .expect("nodes send frames")
-            .frame_type
-    }
-}
-
+/// Hosts on one link.
 pub(crate) struct Sim {
     pub(crate) seed: u64,
-    rng: ChaCha20Rng,
+    rng: ChaCha8Rng,
     pub(crate) now: Time,
     pub(crate) root: MeshRoot,
     pub(crate) config: NodeConfig,
     pub(crate) nodes: Vec<SimNode>,
     pub(crate) link: Link,
+    /// Milliseconds that multicast frames may take longer than unicast ones.
+    pub(crate) reorder: u64,
     /// Frames from the first to the second are lost.
     pub(crate) blocked: BTreeSet<(usize, usize)>,
+    /// Loss from the first to the second, in parts per thousand, instead of the link's.
+    pub(crate) lossy: BTreeMap<(usize, usize), u64>,
     /// Frames of this type are lost; how many were.
     pub(crate) muted: Option<FrameType>,
     pub(crate) muffled: usize,
-    queue: BTreeMap<(Time, u64), Flight>,
-    count: u64,
-    pub(crate) sent: Vec<Sent>,
-    incarnations: u64,
+    queue: Queue,
+    /// Whether tests keep what is sent and what happens.
+    #[cfg(test)]
+    pub(crate) recording: bool,
+    #[cfg(test)]
+    pub(crate) sent: Vec<super::checks::Sent>,
+    pub(crate) watch: Option<Box<Watch>>,
+    /// What strangers have recorded, if there are any.
+    pub(crate) tap: Option<Tap>,
+    pub(super) incarnations: u64,
 }
 
 impl Drop for Sim {
@@ -103,294 +89,253 @@ impl Sim {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
-            rng: ChaCha20Rng::seed_from_u64(seed),
+            rng: ChaCha8Rng::seed_from_u64(seed),
             now: Time(1_000_000_000_000),
             root: MeshRoot::from_seed(&[9; 32]),
             config: NodeConfig::default(),
             nodes: Vec::new(),
             link: Link::GOOD,
+            reorder: 0,
             blocked: BTreeSet::new(),
+            lossy: BTreeMap::new(),
             muted: None,
             muffled: 0,
-            queue: BTreeMap::new(),
-            count: 0,
+            queue: Queue::default(),
+            #[cfg(test)]
+            recording: true,
+            #[cfg(test)]
             sent: Vec::new(),
+            watch: None,
+            tap: None,
             incarnations: 0,
         }
     }
 
-    /// Nodes with these egos, all starting at once.
-    pub(crate) fn mesh(seed: u64, egos: &[u8]) -> Self {
-        let mut sim = Self::new(seed);
-        for ego in egos {
-            sim.add(*ego);
-        }
-        (0..egos.len()).for_each(|index| sim.start(index));
-        sim
-    }
-
-    /// The same, settled: one anchor, everyone complete.
-    pub(crate) fn settled(seed: u64, egos: &[u8]) -> Self {
-        let mut sim = Self::mesh(seed, egos);
-        sim.run(seconds(7));
-        sim.assert_one_anchor();
-        sim
-    }
-
-    /// A node that is granted but not started.
-    pub(crate) fn add(&mut self, ego: u8) -> usize {
-        let index = self.nodes.len();
-        let seed = sha256(&[&[1], &(index as u64).to_be_bytes()]);
-        let grant = self
-            .root
-            .issue(&GrantRequest {
-                public_key: Identity::from_seed(&seed).public_key(),
-                name: &format!("node-{index}"),
-                zone: "lab",
-                kind: Kind::Agent,
-                ego,
-                serial: index as u32,
-            })
-            .unwrap();
-        let mut address = [0; 16];
-        address[..2].copy_from_slice(&[0xfe, 0x80]);
-        address[8..].copy_from_slice(&(0x0200_0000_0000_0001 + index as u64).to_be_bytes());
-        self.nodes.push(SimNode {
-            node: None,
-            filter: None,
-            address,
-            grant,
-            seed,
-            events: Vec::new(),
-            revocations: Vec::new(),
-            verdicts: BTreeMap::new(),
-        });
-        index
-    }
-
-    /// Starts a node, with whatever its filter holds from an earlier life.
-    pub(crate) fn start(&mut self, index: usize) {
-        self.incarnations += 1;
-        let seed = sha256(&[&self.seed.to_be_bytes(), &self.incarnations.to_be_bytes()]);
-        let (root, mesh) = (self.root.public_key(), self.root.mesh_id());
-        let config = Config::new(PORT, [self.seed, index as u64]);
-        let this = &mut self.nodes[index];
-        let maps = this
-            .filter
-            .take()
-            .map_or_else(|| MemoryMaps::new(config), Filter::into_maps);
-        this.filter = Some(Filter::adopt(maps, mesh, config, self.now).unwrap());
-        let identity = Identity::from_seed(&this.seed);
-        let node = Node::new(
-            self.config.clone(),
-            identity,
-            this.grant.clone(),
-            root,
-            seed,
-            self.now,
-        );
-        this.node = Some(node.unwrap());
-        let (address, list) = (this.address, this.revocations.clone());
-        self.input(index, Input::Revocations(&list));
-        self.input(index, Input::AddressReady(address));
-    }
-
-    /// The controller is gone; the filter stays.
-    pub(crate) fn kill(&mut self, index: usize) {
-        self.nodes[index].node = None;
-    }
-
-    pub(crate) fn deafen(&mut self, index: usize) {
-        (0..self.nodes.len()).for_each(|other| {
-            self.blocked.insert((other, index));
-        });
-    }
-
-    pub(crate) fn cut(&mut self, left: &[usize], right: &[usize]) {
-        for (a, b) in left
-            .iter()
-            .flat_map(|a| right.iter().map(move |b| (*a, *b)))
-        {
-            self.blocked.extend([(a, b), (b, a)]);
-        }
-    }
-
     pub(crate) fn input(&mut self, index: usize, input: Input<'_>) {
-        let now = self.now;
-        if let Some(node) = self.nodes[index].node.as_mut() {
-            node.handle_input(now, input);
+        let host = &mut self.nodes[index];
+        let local = host.clock.shows(self.now);
+        if let Some(node) = host.node.as_mut() {
+            node.handle_input(local, input);
         }
-        self.drain(index);
+        self.drain(index, &Cause::Command);
     }
 
-    /// A frame from outside, as if `from` had it put on the link.
-    pub(crate) fn inject(
-        &mut self,
-        index: usize,
-        source: [u8; 16],
-        destination: [u8; 16],
-        payload: &[u8],
-    ) -> Verdict {
-        self.deliver(index, source, destination, payload)
-    }
-
-    fn drain(&mut self, index: usize) {
-        let now = self.now;
-        let mut frames = Vec::new();
-        let this = &mut self.nodes[index];
-        let (Some(node), Some(filter)) = (this.node.as_mut(), this.filter.as_mut()) else {
+    /// Does what a node wants done, and notes when it wants to be called.
+    pub(super) fn drain(&mut self, index: usize, cause: &Cause) {
+        let host = &mut self.nodes[index];
+        let (Some(node), Some(filter)) = (host.node.as_mut(), host.filter.as_mut()) else {
             return;
         };
+        let local = host.clock.shows(self.now);
+        let mut frames = Vec::new();
+        let mut keys = false;
         while let Some(output) = node.poll_output() {
             match output {
                 Output::Transmit {
                     destination,
                     payload,
                 } => frames.push((destination, payload)),
-                Output::Dataplane(op) => filter.apply(&op, now).unwrap(),
-                Output::Revocations(list) => this.revocations = list,
-                Output::Event(event) => this.events.push((now, event)),
+                Output::Dataplane(op) => {
+                    keys |= matches!(op, crate::filter::MapOp::InstallKey { .. });
+                    filter.apply(&op, local).unwrap();
+                }
+                Output::Revocations(list) => host.revocations = list,
+                Output::Event(event) => {
+                    if let Some(watch) = self.watch.as_mut() {
+                        watch.event(self.now, index, node, &event);
+                    }
+                    #[cfg(test)]
+                    if self.recording {
+                        host.events.push((self.now, event));
+                    }
+                }
             }
         }
-        let source = this.address;
+        if let (Some(watch), true) = (self.watch.as_mut(), keys) {
+            watch.keys(self.now, index, host);
+        }
+        let source = host.address;
+        if let Some(watch) = self.watch.as_mut() {
+            let bytes = frames.iter().map(|(_, payload)| payload.len()).sum();
+            let answers = frames.iter().filter_map(|(_, payload)| answered(payload));
+            watch.reacted(self.now, index, cause, bytes, answers.max().unwrap_or(0));
+        }
         for (destination, payload) in frames {
-            self.put(index, source, destination, payload);
+            let packet = Packet::new(Origin::Node(index), source, destination, &payload, self.now);
+            if let Some(watch) = self.watch.as_mut() {
+                watch.sent(self.now, index, cause, &packet);
+            }
+            #[cfg(test)]
+            if self.recording {
+                self.sent.push(super::checks::Sent {
+                    at: self.now,
+                    from: index,
+                    destination,
+                    payload,
+                });
+            }
+            if let Some(tap) = &mut self.tap {
+                tap.hear(&packet);
+            }
+            self.put(Some(index), &packet);
         }
+        self.schedule(index);
     }
 
-    fn put(&mut self, from: usize, source: [u8; 16], destination: [u8; 16], payload: Vec<u8>) {
-        let kind = Header::parse(&payload).map(|header| header.frame_type);
-        let muted = self.muted.is_some() && kind == self.muted;
-        self.muffled += usize::from(muted);
+    /// Puts a frame on the link; `None` sends from where everyone hears it.
+    pub(crate) fn put(&mut self, from: Option<usize>, packet: &Rc<Packet>) {
+        let group = packet.destination == GROUP;
+        if self.muted.is_some() {
+            let kind = Header::parse(packet.payload()).map(|header| header.frame_type);
+            if kind == self.muted {
+                self.muffled += 1;
+                return;
+            }
+        }
         for to in 0..self.nodes.len() {
-            let addressed = destination == GROUP || destination == self.nodes[to].address;
-            if muted || to == from || !addressed || self.blocked.contains(&(from, to)) {
+            if Some(to) == from || !(group || packet.destination == self.nodes[to].address) {
                 continue;
             }
-            if self.draw(1000) < self.link.loss {
+            let mut loss = self.link.loss;
+            if let Some(from) = from {
+                if !self.blocked.is_empty() && self.blocked.contains(&(from, to)) {
+                    continue;
+                }
+                if !self.lossy.is_empty() {
+                    loss = self.lossy.get(&(from, to)).copied().unwrap_or(loss);
+                }
+            }
+            if loss > 0 && self.draw(1000) < loss {
                 continue;
             }
-            let copies = 1 + u64::from(self.draw(1000) < self.link.duplication);
-            for _ in 0..copies {
-                let (least, most) = self.link.delay;
-                let delay = least + self.draw(most - least + 1);
-                let micros = delay * 1000 + self.draw(200);
-                self.count += 1;
-                let at = self.now + Duration::from_micros(micros);
-                self.queue
-                    .insert((at, self.count), (to, source, destination, payload.clone()));
+            let twice = self.link.duplication > 0 && self.draw(1000) < self.link.duplication;
+            for _ in 0..=u8::from(twice) {
+                let at = self.now + self.delay(group);
+                self.queue.push(at, Due::Frame(to, Rc::clone(packet)));
             }
         }
-        let at = self.now;
-        self.sent.push(Sent {
-            at,
-            from,
-            destination,
-            payload,
-        });
     }
 
-    fn draw(&mut self, below: u64) -> u64 {
+    fn delay(&mut self, group: bool) -> Duration {
+        let (least, most) = self.link.delay;
+        let most = if group { most + self.reorder } else { most };
+        Duration::from_micros(least * 1000 + self.draw((most - least) * 1000 + 200))
+    }
+
+    pub(crate) fn draw(&mut self, below: u64) -> u64 {
         self.rng.next_u64() % below
     }
 
-    fn deliver(
-        &mut self,
-        to: usize,
-        source: [u8; 16],
-        destination: [u8; 16],
-        payload: &[u8],
-    ) -> Verdict {
-        let this = &mut self.nodes[to];
-        let Some(filter) = this.filter.as_mut() else {
+    /// A frame arrives: the filter judges it, and what passes goes to the node.
+    pub(super) fn deliver(&mut self, to: usize, packet: &Rc<Packet>) -> Verdict {
+        let host = &mut self.nodes[to];
+        let deaf = host.unplugged || matches!(host.sleep, Sleep::Suspended);
+        let Some(filter) = host.filter.as_mut().filter(|_| !deaf) else {
             return Verdict::Foreign;
         };
-        filter.maps_mut().now = self.now.0;
-        let packet = ethernet(source, destination, payload);
-        let verdict = classify(packet.as_slice(), filter.maps());
-        *this.verdicts.entry(verdict).or_default() += 1;
-        if verdict == Verdict::Accepted {
-            self.input(
-                to,
-                Input::Frame {
-                    source,
-                    destination,
-                    payload,
-                },
-            );
+        filter.maps_mut().now = host.clock.shows(self.now).0;
+        let verdict = judge(filter.maps(), packet);
+        *host.verdicts.entry(verdict).or_default() += 1;
+        if let Some(watch) = self.watch.as_mut() {
+            watch.judged(to, packet, verdict);
+        }
+        if verdict != Verdict::Accepted {
+            return verdict;
+        }
+        match &mut host.sleep {
+            Sleep::Stalled(waiting) if waiting.len() < SOCKET => waiting.push(Rc::clone(packet)),
+            Sleep::Stalled(_) => {}
+            Sleep::Awake | Sleep::Suspended => self.hand(to, packet),
         }
         verdict
+    }
+
+    /// A frame that passed the filter reaches the node.
+    pub(super) fn hand(&mut self, to: usize, packet: &Rc<Packet>) {
+        let host = &mut self.nodes[to];
+        let local = host.clock.shows(self.now);
+        let Some(node) = host.node.as_mut() else {
+            return;
+        };
+        let before = node.counters;
+        node.handle_input(
+            local,
+            Input::Frame {
+                source: packet.source,
+                destination: packet.destination,
+                payload: packet.payload(),
+            },
+        );
+        let verdict = super::oracle::Handed::between(&before, &node.counters);
+        if let Some(watch) = self.watch.as_mut() {
+            watch.handed(self.now, to, host, packet, verdict);
+        }
+        self.drain(to, &Cause::Frame(Rc::clone(packet)));
     }
 
     /// Lets time pass.
     pub(crate) fn run(&mut self, span: Duration) {
         let end = self.now + span;
-        while let Some(at) = self.next().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.step();
-        }
+        self.schedule_all();
+        while self.step(end) {}
         self.now = end;
     }
 
-    /// Lets time pass until something holds; how long it took.
-    pub(crate) fn run_until(
-        &mut self,
-        limit: Duration,
-        mut done: impl FnMut(&Self) -> bool,
-    ) -> Option<Duration> {
-        let start = self.now;
-        while !done(self) {
-            let at = self.next().filter(|at| *at <= start + limit)?;
-            self.now = self.now.max(at);
-            self.step();
+    /// Does the next thing that is due by `end`; whether there was one.
+    pub(super) fn step(&mut self, end: Time) -> bool {
+        let Some((at, due)) = self.queue.pop(end) else {
+            return false;
+        };
+        self.now = self.now.max(at);
+        match due {
+            Due::Frame(to, packet) => {
+                self.deliver(to, &packet);
+            }
+            Due::Timer(index) => self.wake(index, at),
         }
-        Some(self.now.since(start))
+        true
     }
 
-    fn next(&self) -> Option<Time> {
-        let timers = self
-            .nodes
-            .iter()
-            .filter_map(|this| this.node.as_ref()?.poll_timeout());
-        timers
-            .chain(self.queue.keys().next().map(|(at, _)| *at))
-            .min()
+    fn wake(&mut self, index: usize, at: Time) {
+        let host = &mut self.nodes[index];
+        if host.wakes != Some(at) {
+            return;
+        }
+        host.wakes = None;
+        if !matches!(host.sleep, Sleep::Awake) {
+            return;
+        }
+        let local = host.clock.shows(self.now);
+        let Some(node) = host.node.as_mut() else {
+            return;
+        };
+        if node.poll_timeout().is_some_and(|due| due <= local) {
+            node.handle_timeout(local);
+        }
+        self.drain(index, &Cause::Timer);
     }
 
-    fn step(&mut self) {
-        while let Some(entry) = self.queue.first_entry() {
-            if entry.key().0 > self.now {
-                break;
-            }
-            let (to, source, destination, payload) = entry.remove();
-            self.deliver(to, source, destination, &payload);
+    /// Queues a node's next deadline.
+    fn schedule(&mut self, index: usize) {
+        let host = &mut self.nodes[index];
+        let due = host.node.as_ref().and_then(Node::poll_timeout);
+        let Some(at) = due.map(|local| host.clock.instant(local)) else {
+            return;
+        };
+        let at = at.max(self.now);
+        if host.wakes.is_none_or(|held| held > at) {
+            host.wakes = Some(at);
+            self.queue.push(at, Due::Timer(index));
         }
-        for index in 0..self.nodes.len() {
-            let now = self.now;
-            let Some(node) = self.nodes[index].node.as_mut() else {
-                continue;
-            };
-            if node.poll_timeout().is_some_and(|at| at <= now) {
-                node.handle_timeout(now);
-                self.drain(index);
-            }
-        }
+    }
+
+    /// Whoever was changed from outside is called when it wants to be.
+    pub(super) fn schedule_all(&mut self) {
+        (0..self.nodes.len()).for_each(|index| self.schedule(index));
     }
 
     pub(crate) fn node(&self, index: usize) -> &Node {
         self.nodes[index].node.as_ref().expect("the node runs")
-    }
-
-    pub(crate) fn maps(&self, index: usize) -> &MemoryMaps {
-        self.nodes[index]
-            .filter
-            .as_ref()
-            .expect("the node has run")
-            .maps()
-    }
-
-    pub(crate) fn filter_mut(&mut self, index: usize) -> &mut Filter<MemoryMaps> {
-        self.nodes[index].filter.as_mut().expect("the node has run")
     }
 
     pub(crate) fn id(&self, index: usize) -> NodeId {
@@ -401,7 +346,7 @@ impl Sim {
         self.nodes
             .iter()
             .enumerate()
-            .filter_map(|(index, this)| Some((index, this.node.as_ref()?)))
+            .filter_map(|(index, host)| Some((index, host.node.as_ref()?)))
     }
 
     /// All that were not expelled.
@@ -415,29 +360,6 @@ impl Sim {
             .filter(|(_, node)| node.role() == Role::Anchor)
             .map(|(index, _)| index)
             .collect()
-    }
-
-    /// Prints who follows whom.
-    pub(crate) fn explain(&self) {
-        for (index, node) in self.running() {
-            let view = node.view(self.now);
-            let lineage = node.lineage.as_ref();
-            println!(
-                "{index} {} {:?} follows {:?} chain {:?} number {} complete {} knows {:?} life {:?} joining {}",
-                view.node,
-                view.role,
-                view.anchor,
-                view.chain,
-                view.number,
-                view.complete,
-                node.roster.succession(),
-                lineage.map(|lineage| self.now.since(lineage.last_life)),
-                node.join.is_some(),
-            );
-            for (at, event) in self.nodes[index].events.iter().rev().take(12).rev() {
-                println!("    {at} {event:?}");
-            }
-        }
     }
 
     /// Whether there is one anchor, and everyone running follows it and knows everyone.
@@ -454,88 +376,15 @@ impl Sim {
                 && node.roster.succession().len() == members
         })
     }
-
-    pub(crate) fn assert_one_anchor(&self) -> usize {
-        assert!(self.agrees(), "anchors {:?}", self.anchors());
-        self.anchors()[0]
-    }
-
-    pub(crate) fn seed_of(&self, index: usize) -> [u8; 32] {
-        self.nodes[index].seed
-    }
-
-    /// A node's grant again, with another serial.
-    pub(crate) fn grant_with_serial(&self, index: usize, serial: u32) -> Grant {
-        let grant = &self.nodes[index].grant;
-        self.root
-            .issue(&GrantRequest {
-                public_key: *grant.public_key(),
-                name: grant.name(),
-                zone: grant.zone(),
-                kind: grant.kind(),
-                ego: grant.ego(),
-                serial,
-            })
-            .unwrap()
-    }
-
-    /// The root's list that expels these nodes.
-    pub(crate) fn list(&self, number: u32, floor: u32, out: &[usize]) -> Vec<u8> {
-        let out = out.iter().map(|index| self.id(*index)).collect();
-        let list = self.root.revoke(number, floor, &out).unwrap();
-        list.bytes().to_vec()
-    }
-
-    /// Hands the list to a node.
-    pub(crate) fn expel(&mut self, by: usize, number: u32, out: &[usize]) {
-        let list = self.list(number, 0, out);
-        self.input(by, Input::Revocations(&list));
-    }
-
-    pub(crate) fn count(&self, wanted: FrameType) -> usize {
-        self.sent
-            .iter()
-            .filter(|sent| sent.frame_type() == wanted)
-            .count()
-    }
-
-    pub(crate) fn events(&self, matches: impl Fn(&Event) -> bool) -> Vec<(usize, Time)> {
-        let all = self.nodes.iter().enumerate();
-        all.flat_map(|(index, this)| {
-            this.events
-                .iter()
-                .map(move |(at, event)| (index, *at, event))
-        })
-        .filter(|(_, _, event)| matches(event))
-        .map(|(index, at, _)| (index, at))
-        .collect()
-    }
-
-    /// A digest of everything that was sent and when.
-    pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut parts = Vec::new();
-        for sent in &self.sent {
-            parts.extend(sent.at.0.to_be_bytes());
-            parts.extend((sent.from as u64).to_be_bytes());
-            parts.extend(&sent.payload);
-        }
-        sha256(&[&parts])
-    }
 }
 
-/// A payload as it lies on the wire.
-pub(crate) fn ethernet(source: [u8; 16], destination: [u8; 16], payload: &[u8]) -> Vec<u8> {
-    let udp_length = (8 + payload.len()) as u16;
-    let mut packet = vec![0; 12];
-    packet.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-    packet.extend(udp_length.to_be_bytes());
-    packet.extend([17, 255]);
-    packet.extend(source);
-    packet.extend(destination);
-    packet.extend(PORT.to_be_bytes());
-    packet.extend(PORT.to_be_bytes());
-    packet.extend(udp_length.to_be_bytes());
-    packet.extend([0, 0]);
-    packet.extend(payload);
-    packet
+/// Requests that an ANSWER answers.
+fn answered(payload: &[u8]) -> Option<usize> {
+    Header::parse(payload).filter(|header| header.frame_type == FrameType::Answer)?;
+    let body = payload.get(HEADER_LEN..header_end(payload.len()))?;
+    Answer::parse(body).map(|answer| answer.entries.len())
+}
+
+fn header_end(length: usize) -> usize {
+    length.saturating_sub(TRAILER_LEN + SIGNATURE_LEN)
 }

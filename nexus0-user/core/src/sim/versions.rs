@@ -29,7 +29,7 @@ fn start(sim: &mut Sim, wire: RangeInclusive<u8>) {
 
 /// Versions seen in frames under epoch keys since a moment.
 fn spoken(sim: &Sim, since: crate::time::Time) -> Vec<u8> {
-    let member = |sent: &&super::network::Sent| {
+    let member = |sent: &&super::checks::Sent| {
         sent.at >= since && sent.frame_type().slot() == nexus0_common::wire::Slot::Epoch
     };
     let mut versions: Vec<u8> = sim
