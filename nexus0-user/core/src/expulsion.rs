@@ -13,7 +13,9 @@ use crate::filter::MapOp;
 use crate::grant::Grant;
 use crate::id::{ChainId, NodeId};
 use crate::membership::{ASK_AFTER, REPEAT, what};
+use crate::merge::Rivals;
 use crate::node::{Event, Node, Output};
+use crate::rekey::Rekeying;
 use crate::revocation::Revocations;
 use crate::send::Under;
 use crate::time::Time;
@@ -150,13 +152,15 @@ impl Node {
         self.ops(ops);
         self.op(MapOp::Joining(false));
         let all: Vec<NodeId> = self.roster.iter().map(|(id, _)| id).collect();
-        all.into_iter().for_each(|id| self.forget(id));
+        for id in all {
+            self.forget(id);
+        }
         self.timers.clear();
         self.join = None;
         self.promotion = None;
-        self.rekey = Default::default();
+        self.rekey = Rekeying::default();
         self.abandon_merge();
-        self.rivals = Default::default();
+        self.rivals = Rivals::default();
         self.lineage = None;
     }
 

@@ -141,7 +141,7 @@ pub(super) fn measure(nodes: usize) -> anyhow::Result<Measured> {
     let join = segment.run(MINUTE);
     // In a large mesh word of it takes longer than the minute.
     anyhow::ensure!(
-        known(&segment).iter().any(|known| *known == nodes),
+        known(&segment).contains(&nodes),
         "the simulated SWIM has told nobody of its newcomer"
     );
     segment.kill(0);
