@@ -1,5 +1,6 @@
 //! `nexus0 sim`: the same protocol on a simulated link, with every fault and an oracle for each promise.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -307,10 +308,11 @@ fn words(settings: &Settings, reports: &[Report], outcome: &Outcome) -> String {
     let mut text = String::new();
     if let [report] = reports {
         if let Some(name) = &settings.name {
-            text += &format!("{name}: ");
+            let _ = write!(text, "{name}: ");
         }
-        text += &format!(
-            "{} nodes, seed {}, pulse {:?}, epoch {:?}\n\n",
+        let _ = writeln!(
+            text,
+            "{} nodes, seed {}, pulse {:?}, epoch {:?}\n",
             report.hosts, report.seed, settings.config.pulse, settings.config.epoch
         );
         text += &story::words(report);

@@ -204,16 +204,16 @@ impl<'a> Picture<'a> {
     fn turns(&mut self) {
         let timeline = self.timeline;
         for (at, host, what) in &timeline.marks {
-            if let (Some(host), false) = (host, listed(what)) {
-                if what.starts_with("turns") {
-                    let (x, y) = (self.x(*at), self.y(*host));
-                    let _ = write!(
-                        self.text,
-                        "<path class=\"turn\" d=\"M{x:.1} {y:.1}v{:.1}\"><title>turns the key at {}</title></path>",
-                        self.row,
-                        label(*at)
-                    );
-                }
+            if let Some(host) = host
+                && what.starts_with("turns")
+            {
+                let (x, y) = (self.x(*at), self.y(*host));
+                let _ = write!(
+                    self.text,
+                    "<path class=\"turn\" d=\"M{x:.1} {y:.1}v{:.1}\"><title>turns the key at {}</title></path>",
+                    self.row,
+                    label(*at)
+                );
             }
         }
     }
@@ -227,17 +227,16 @@ impl<'a> Picture<'a> {
             let who = host.map_or(String::new(), |host| format!("node-{host} "));
             let words = format!("{} {who}{what}", label(*at));
             let x = self.x(*at);
-            let y = match host {
-                Some(host) => self.y(*host) + self.row * 0.5,
-                None => {
-                    let _ = write!(
-                        self.text,
-                        "<path class=\"cut\" d=\"M{x:.1} {:.1}V{:.1}\"/>",
-                        TOP - 4.0,
-                        self.bottom()
-                    );
-                    TOP - 6.0
-                }
+            let y = if let Some(host) = host {
+                self.y(*host) + self.row * 0.5
+            } else {
+                let _ = write!(
+                    self.text,
+                    "<path class=\"cut\" d=\"M{x:.1} {:.1}V{:.1}\"/>",
+                    TOP - 4.0,
+                    self.bottom()
+                );
+                TOP - 6.0
             };
             self.dot(x, y, index + 1, listed, &words);
             if listed {

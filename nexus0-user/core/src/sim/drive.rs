@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::clock::Clock;
 use super::host::Sleep;
 use super::network::{Link, Sim};
-use super::oracle::{Slack, Violation, Watch};
+use super::oracle::{Slack, Sometimes, Violation, Watch};
 use super::plan::{Act, Conditions, Expect, Plan, Who};
 use super::report::{Report, Tally, Timeline};
 use super::stranger::Tap;
@@ -50,7 +50,7 @@ fn panicked(plan: &Plan, panic: &(dyn core::any::Any + Send)) -> Report {
         violations: vec![violation],
         violated: 1,
         tally: Tally::default(),
-        sometimes: Default::default(),
+        sometimes: Sometimes::default(),
         timeline: None,
     }
 }

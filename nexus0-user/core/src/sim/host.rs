@@ -176,7 +176,9 @@ impl Sim {
         }
         self.drain(index, &super::oracle::Cause::Timer);
         if let Sleep::Stalled(waiting) = sleep {
-            waiting.iter().for_each(|packet| self.hand(index, packet));
+            for packet in &waiting {
+                self.hand(index, packet);
+            }
         }
     }
 

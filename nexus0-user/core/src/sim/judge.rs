@@ -134,7 +134,7 @@ mod tests {
         let mut sim = Sim::settled(1, &[50, 40, 30]);
         sim.blocked.extend([(0, 2), (1, 2)]);
         sim.run(seconds(4));
-        let memo = memo::Remembering::new();
+        let _memo = memo::Remembering::new();
         let from = sim.now - seconds(4);
         let frames: Vec<_> = sim
             .sent
@@ -163,6 +163,6 @@ mod tests {
             }
         }
         assert!(met.contains(&Verdict::Tag), "{met:?}");
-        assert!(memo.counts().1 > 0, "no tag was looked at");
+        assert!(memo::Remembering::counts().1 > 0, "no tag was looked at");
     }
 }

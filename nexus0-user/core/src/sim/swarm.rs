@@ -18,7 +18,7 @@ pub fn swarm(seed: u64) -> Plan {
     let hosts = egos.len() as u64;
     let mut plan = Plan::quiet(seed, egos);
     plan.ending = true;
-    plan.real = seed % 10 == 0;
+    plan.real = seed.is_multiple_of(10);
     plan.drift = [0, 0, 50, 200][draw.below(4) as usize];
     plan.starts = Duration::from_millis([0, 0, 500, 20_000][draw.below(4) as usize]);
     plan.link = draw.conditions();

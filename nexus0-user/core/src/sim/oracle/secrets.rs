@@ -30,7 +30,7 @@ impl Secrets {
         }
         let start = usize::from(u16::from_be_bytes([needle[0], needle[1]]));
         self.starts[start / 64] |= 1 << (start % 64);
-        let hex = needle.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("{:016x}", u64::from_be_bytes(*needle));
         let list = needle.map(|byte| byte.to_string()).join(", ");
         self.texts.push([hex, list]);
     }
