@@ -129,10 +129,9 @@ impl<S: Station> Segment<S> {
         self.drain(index);
     }
 
-    /// Lets time pass; what was sent in it.
+    /// Lets time pass; what was sent in it, and just before it.
     pub(super) fn run(&mut self, span: Duration) -> Account {
         let end = self.now + span;
-        self.account = Account::default();
         while let Some(at) = self.next().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.step();

@@ -226,7 +226,10 @@ mod tests {
             text.lines().all(|line| line.chars().count() <= 80),
             "{text}"
         );
-        assert!(text.contains("does not for N = 3, 5"), "{text}");
+        assert!(
+            text.replace('\n', " ").contains("does not for N = 3, 5"),
+            "{text}"
+        );
         assert!(markdown(&report).contains("| 5 | Raft |"));
     }
 
