@@ -20,6 +20,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         print::json(&report);
     } else {
         print::data(&headline(&report));
+        if let Some(name) = &report.open {
+            print::data(&print::wrapped("", &print::open_sentence(name)));
+        }
         if args.why {
             print::data(&why(&report));
         }

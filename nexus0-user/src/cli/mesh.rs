@@ -25,6 +25,8 @@ enum Verb {
     Init(Init),
     /// Admit a node: sign its name, type, zone and ego
     Grant(Grants),
+    /// Expel nodes: sign the next revocation list and hand it to the nodes here
+    Revoke(super::revoke::Args),
 }
 
 #[derive(clap::Args)]
@@ -69,6 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.verb {
         Verb::Init(args) => init(args),
         Verb::Grant(args) => grant(args),
+        Verb::Revoke(args) => super::revoke::run(args),
     }
 }
 
@@ -156,7 +159,7 @@ fn public_key(text: &str) -> Result<[u8; 32], String> {
 }
 
 /// Reads the type of a node, in any mixture of capitals.
-fn kind(text: &str) -> Result<Kind, String> {
+pub(super) fn kind(text: &str) -> Result<Kind, String> {
     Kind::from_name(&text.to_ascii_lowercase())
         .map_err(|_| "allowed: Bridge, Rig-Hub, Data-Mule, Agent".into())
 }
@@ -168,11 +171,11 @@ fn ego(text: &str) -> Result<u8, String> {
     }
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     label(text, 1)
 }
 
-fn zone(text: &str) -> Result<String, String> {
+pub(super) fn zone(text: &str) -> Result<String, String> {
     label(text, 0)
 }
 

@@ -14,6 +14,8 @@ mod mesh;
 mod options;
 mod peers;
 mod print;
+mod revocations;
+mod revoke;
 mod run;
 mod sim;
 mod status;
@@ -55,6 +57,8 @@ enum Verb {
     Anchor(anchor::Args),
     /// The epoch keys held: ids and ages, never bytes
     Epochs(epochs::Args),
+    /// Who is out of the mesh
+    Revocations(revocations::Args),
     /// Why frames were refused
     Drops(drops::Args),
     /// Judge one Ethernet frame and print each step
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Peers(args)) => peers::run(&args),
         Some(Verb::Anchor(args)) => anchor::run(&args),
         Some(Verb::Epochs(args)) => epochs::run(&args),
+        Some(Verb::Revocations(args)) => revocations::run(&args),
         Some(Verb::Drops(args)) => drops::run(&args),
         Some(Verb::Explain(args)) => explain::run(&args),
         Some(Verb::Mesh(args)) => mesh::run(&args),

@@ -17,6 +17,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         print::json(&peers);
         return Ok(());
     }
+    if let Some(name) = &peers.open {
+        print::data(&print::wrapped("", &print::open_sentence(name)));
+    }
     let mut rows = vec![print::row([
         "NAME", "NODE", "TYPE", "ZONE", "EGO", "STATE", "HEARD",
     ])];

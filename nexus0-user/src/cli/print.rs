@@ -114,6 +114,14 @@ pub(crate) fn bytes(number: u64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
+/// What an open mesh does not protect, for everyone who looks at one.
+pub(super) fn open_sentence(name: &str) -> String {
+    format!(
+        "mesh \"{name}\" is OPEN: anyone who knows this name can join, speak under any identity it \
+         makes and learn the keys; ego is capped at 50 and nobody can be expelled"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,13 +8,15 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::ValueEnum;
 use nexus0_common::wire::PORT;
-use nexus0_core::grant::Grant;
+use nexus0_core::grant::{Grant, GrantRequest, Kind};
 use nexus0_core::identity::Identity;
 use nexus0_core::node::{ConfigError, NodeConfig};
+use nexus0_core::open::{MAX_OPEN_EGO, OPEN_SERIAL, open_root};
 use tracing_subscriber::EnvFilter;
 
-use super::Failure;
 use super::options::{RUN_DIR, STATE_DIR, duration, interface_name};
+use super::print::open_sentence;
+use super::{Failure, mesh};
 use crate::daemon::{self, RunError};
 use crate::dataplane::{AttachError, XdpMode};
 use crate::hex;
@@ -38,6 +40,11 @@ pub(super) struct Args {
     /// The grant [default: grant.json in the state folder]
     #[arg(long, value_name = "FILE")]
     grant: Option<PathBuf>,
+    /// Take part in the open mesh of this name, without a grant: everybody who knows the name can
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["grant", "mesh_root"], value_parser = open_name)]
+    open: Option<String>,
+    #[command(flatten)]
+    profile: Profile,
     /// The mesh root's public key [default: what the grant file says]
     #[arg(long, value_name = "FILE|HEX")]
     mesh_root: Option<String>,
@@ -69,6 +76,23 @@ pub(super) struct Args {
     log_format: LogFormat,
 }
 
+/// What a node of an open mesh says of itself; elsewhere the grant says it.
+#[derive(clap::Args)]
+struct Profile {
+    /// Name, with --open [default: the host's]
+    #[arg(long, requires = "open", value_parser = mesh::name)]
+    name: Option<String>,
+    /// Bridge, Rig-Hub, Data-Mule or Agent, with --open [default: Agent]
+    #[arg(long = "type", value_name = "TYPE", requires = "open", value_parser = mesh::kind)]
+    kind: Option<Kind>,
+    /// Zone, with --open
+    #[arg(long, requires = "open", value_parser = mesh::zone)]
+    zone: Option<String>,
+    /// Fitness to lead, 0 to 50, with --open [default: 50]
+    #[arg(long, requires = "open", value_parser = open_ego)]
+    ego: Option<u8>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Mode {
     Native,
@@ -88,13 +112,20 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if new {
         tracing::info!("made a new identity in {}", path.display());
     }
-    let GrantFile { root, grant } = load_grant(&args, &identity)?;
-    warn_about_environment(&grant);
+    let GrantFile { root, grant } = match &args.open {
+        Some(name) => open_grant(name, &args.profile, &identity)?,
+        None => load_grant(&args, &identity)?,
+    };
+    match &args.open {
+        Some(name) => tracing::warn!("{}", open_sentence(name)),
+        None => warn_about_environment(&grant),
+    }
     let default = NodeConfig::default();
     let config = NodeConfig {
         pulse: args.pulse.unwrap_or(default.pulse),
         epoch: args.epoch.unwrap_or(default.epoch),
         hold_down: args.hold_down.unwrap_or(default.hold_down),
+        open: args.open.is_some(),
         ..default
     };
     let node = |interface: String| daemon::Options {
@@ -110,8 +141,11 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         identity: Identity::from_seed(&identity.seed()),
         grant: grant.clone(),
         root,
-        open: None,
-        revocations: Some(RevocationsFile::new(&args.state_dir, root)),
+        open: args.open.clone(),
+        revocations: args
+            .open
+            .is_none()
+            .then(|| RevocationsFile::new(&args.state_dir, root)),
     };
     let nodes = args.iface.into_iter().map(node).collect();
     daemon::run(nodes).map_err(Failure::from)
@@ -152,6 +186,39 @@ fn load_grant(args: &Args, identity: &Identity) -> Result<GrantFile, Failure> {
     }
 }
 
+/// In an open mesh everybody holds the root key and grants itself what anybody may have.
+fn open_grant(mesh: &str, profile: &Profile, identity: &Identity) -> Result<GrantFile, Failure> {
+    let root = open_root(mesh);
+    let name = profile.name.clone().unwrap_or_else(host_name);
+    let grant = root.issue(&GrantRequest {
+        public_key: identity.public_key(),
+        name: &name,
+        zone: profile.zone.as_deref().unwrap_or_default(),
+        kind: profile.kind.unwrap_or(Kind::Agent),
+        ego: profile.ego.unwrap_or(MAX_OPEN_EGO),
+        serial: OPEN_SERIAL,
+    });
+    let grant = grant.map_err(|error| Failure::usage(error.to_string()))?;
+    let root = root.public_key();
+    Ok(GrantFile { root, grant })
+}
+
+fn open_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 || text.chars().any(char::is_control) {
+        return Err("allowed: a name of 1 to 64 bytes without control characters".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn open_ego(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(ego @ 0..=MAX_OPEN_EGO) => Ok(ego),
+        _ => Err(format!(
+            "allowed in an open mesh: a number from 0 to {MAX_OPEN_EGO}"
+        )),
+    }
+}
+
 fn mesh_root(text: &str) -> Result<[u8; 32], Failure> {
     match hex::decode_array(text) {
         Ok(key) => Ok(key),
@@ -175,11 +242,16 @@ fn first_steps(args: &Args, path: &Path, identity: &Identity) -> String {
          To join a mesh, have its root sign this node's key and bring the file here:\n\
          \n\
          \x20 nexus0 mesh grant --key {key} \\\n\
-         \x20   --name NAME --out {GRANT_FILE}",
+         \x20   --name NAME --out {GRANT_FILE}\n\
+         \n\
+         To try it where everybody on the link is trusted, all with the same name:\n\
+         \n\
+         \x20 nexus0 run --iface {}{state} --open NAME",
         path.display(),
         args.state_dir.join(IDENTITY_FILE).display(),
         host_name(),
         path.display(),
+        args.iface.join(" --iface "),
         args.iface.join(" --iface "),
         dir = state.replace("--state-dir", "--dir"),
     )

@@ -83,6 +83,9 @@ fn text(status: &Status) -> String {
     for warning in &status.warnings {
         text.push_str(&print::wrapped("  ! ", warning));
     }
+    if let Some(name) = &status.open {
+        text.push_str(&print::wrapped("  ", &print::open_sentence(name)));
+    }
     let _ = writeln!(text);
     let rows: Vec<_> = facts(status)
         .into_iter()
@@ -124,6 +127,10 @@ fn facts(status: &Status) -> Vec<(String, String)> {
     let refused = refusals(&status.counters);
     if !refused.is_empty() {
         facts.push(("refused", refused));
+    }
+    if status.revocation > 0 {
+        let out = format!("{} (list {})", status.revoked, status.revocation);
+        facts.push(("expelled", out));
     }
     facts.push(("up", up(status)));
     let mut facts: Vec<_> = facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();

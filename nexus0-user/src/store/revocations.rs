@@ -13,7 +13,7 @@ use crate::hex;
 /// Name of the list in a state folder and in the root's folder.
 pub const REVOCATIONS_FILE: &str = "revocations.json";
 
-const REMEDY: &str = "fetch the list anew from another node with `nexus0 revocations --out FILE`";
+const REMEDY: &str = "copy revocations.json anew from the mesh root or another node";
 
 /// The list that is kept in a folder.
 #[derive(Clone, Debug)]

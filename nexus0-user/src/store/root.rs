@@ -70,21 +70,31 @@ impl MeshRootFile {
         })
     }
 
+    /// The highest serial given out; 0 for none.
+    pub fn last_serial(&self) -> Result<u32, StoreError> {
+        let path = self.folder.join(SERIAL_FILE);
+        let remedy = format!("{COUNTER_REMEDY} {}", path.display());
+        let text = read_secret(&path, &remedy)?;
+        let number = std::str::from_utf8(&text).ok();
+        let number = number.and_then(|text| text.trim().parse().ok());
+        number.ok_or(StoreError::Damaged {
+            path,
+            what: "it is not a number".into(),
+            remedy,
+        })
+    }
+
     /// A serial never given out before. On disk before it is returned: one that was lost stays unused.
     pub fn next_serial(&self) -> Result<u32, StoreError> {
         let path = self.folder.join(SERIAL_FILE);
         let _lock = self.lock()?;
-        let text = read_secret(&path, &format!("{COUNTER_REMEDY} {}", path.display()))?;
         let damaged = |what: &str| StoreError::Damaged {
             path: path.clone(),
             what: what.into(),
             remedy: format!("{COUNTER_REMEDY} {}", path.display()),
         };
-        let last: u32 = std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .ok_or_else(|| damaged("it is not a number"))?;
-        let next = last
+        let next = self
+            .last_serial()?
             .checked_add(1)
             .ok_or_else(|| damaged("all serials are used up"))?;
         write(&path, format!("{next}\n").as_bytes(), SECRET, Replace::Yes)?;
