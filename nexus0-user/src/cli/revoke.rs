@@ -44,12 +44,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let held = newest(&file, &nodes)?;
     let who = args.who.iter().map(|who| find(who, &public_key, &nodes));
     let who = who.collect::<Result<BTreeSet<NodeId>, Failure>>()?;
-    let list = match next(&root, &held, &who, args.floor)? {
-        Some(list) => list,
-        None => {
-            eprintln!("nothing new: list {} says so already", held.number());
-            held
-        }
+    let list = if let Some(list) = next(&root, &held, &who, args.floor)? {
+        list
+    } else {
+        eprintln!("nothing new: list {} says so already", held.number());
+        held
     };
     file.keep(&list)?;
     show(args, &list, &file);

@@ -10,8 +10,8 @@ use crate::{SETTLED, frames, wait_for_mesh};
 /// How often a node's chain had another anchor, or was promoted to.
 fn changes(status: &Value) -> usize {
     let failovers = status["failovers"].as_array().unwrap();
-    let broken = |change: &&Value| change["reason"] != "expulsion";
-    failovers.iter().filter(broken).count()
+    let other = |change: &&Value| change["reason"] != "break";
+    failovers.iter().filter(other).count()
 }
 
 /// Waits until all have heard each other: ranks are taken among those heard.
