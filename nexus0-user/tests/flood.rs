@@ -100,7 +100,7 @@ impl World {
     fn new() -> Self {
         clear_stale().unwrap();
         let mut record = Record::open().unwrap();
-        let topology = Arc::new(Topology::build(&mut record, NODES).unwrap());
+        let topology = Arc::new(Topology::build(&mut record, NODES, 0).unwrap());
         let addresses = topology
             .wait_for_addresses(Duration::from_secs(10))
             .unwrap();

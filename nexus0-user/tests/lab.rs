@@ -15,6 +15,7 @@ use nexus0::lab::netns;
 use nexus0::lab::options::{Options, Profile};
 use nexus0::lab::record::{self, clear_stale};
 use nexus0::lab::running::Lab;
+use nexus0::lab::story::Found;
 use nexus0::lab::summary::Summary;
 use nexus0_common::reason::Verdict;
 use serde_json::Value;
@@ -221,11 +222,21 @@ fn a_quiet_lab_loses_nothing_between_members() {
 #[test]
 fn a_member_that_the_lab_did_not_admit_counts_as_forged() {
     let mut lab = start(fast());
-    assert_eq!(Summary::of(&lab, None).unwrap().forged_accepted, 0);
+    assert_eq!(
+        Summary::of(&lab, None, &Found::default())
+            .unwrap()
+            .forged_accepted,
+        0
+    );
     let intruder = follower(&lab);
     lab.mesh.nodes.remove(intruder);
     pulses(&mut lab, 4);
-    assert!(Summary::of(&lab, None).unwrap().forged_accepted > 0);
+    assert!(
+        Summary::of(&lab, None, &Found::default())
+            .unwrap()
+            .forged_accepted
+            > 0
+    );
 }
 
 #[test]
@@ -235,7 +246,10 @@ fn generic_mode_shows_in_the_summary() {
         nodes: 2,
         ..fast()
     });
-    assert_eq!(Summary::of(&lab, None).unwrap().xdp_mode, "generic");
+    assert_eq!(
+        Summary::of(&lab, None, &Found::default()).unwrap().xdp_mode,
+        "generic"
+    );
 }
 
 #[test]

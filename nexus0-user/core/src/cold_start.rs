@@ -17,6 +17,8 @@ use crate::secret::Material;
 use crate::time::Time;
 use crate::timer::Timer;
 
+/// A mesh that stands has answered by then; before, other joiners are no matter.
+const ANSWERED: Duration = Duration::from_millis(400);
 /// No chain is started so soon after a new candidate proved that it lives.
 const QUIET: Duration = Duration::from_millis(400);
 /// How long a proof of life counts.
@@ -56,6 +58,9 @@ impl Candidate {
 impl Node {
     /// A joining node heard another one's request: if that ranks higher, does it live?
     pub(crate) fn note_candidate(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        if now < self.join.as_ref()?.started + ANSWERED {
+            return None;
+        }
         let request = Request::parse(frame.body())?;
         let sender = frame.sender;
         if !self.join.as_ref()?.candidates.contains_key(&sender) {

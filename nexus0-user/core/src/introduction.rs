@@ -45,10 +45,12 @@ impl Node {
         Some(())
     }
 
-    /// `None` ends the frame: a grant that does not verify, or no room. Who is known stays what it is.
+    /// `None` ends the frame: a grant that does not verify, or no room. Who is known stays what it is, but
+    /// its silence counts anew: it was heard elsewhere.
     fn admit_introduced(&mut self, now: Time, highest: u8, grant: &[u8; 134]) -> Option<()> {
         let id = peek_node_id(grant)?;
-        if self.roster.get(id).is_some() {
+        if let Some(member) = self.roster.get_mut(id) {
+            member.known_since = now;
             return Some(());
         }
         let (pending, introduced) = self.pending();

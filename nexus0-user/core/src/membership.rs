@@ -30,6 +30,8 @@ pub(crate) const ASK_AFTER: (Duration, Duration) =
     (Duration::from_millis(100), Duration::from_millis(300));
 /// The anchor multicasts the whole roster, or the next epoch, at most this often.
 pub(crate) const REPEAT: Duration = Duration::from_millis(100);
+/// It repeats a whole roster at a rate of one ROSTER in this time, however many ask.
+const PER_PAGE: Duration = Duration::from_millis(20);
 
 /// The order as far as it was received.
 #[derive(Debug, Default)]
@@ -178,7 +180,9 @@ impl Node {
         }
         match ask.what {
             what::ROSTER if Some(RosterDigest(ask.held)) != self.roster.digest() => {
-                let earliest = self.desk.last_pages.map_or(now, |at| now.max(at + REPEAT));
+                let pages = self.roster.succession().len().div_ceil(ROSTER_ENTRIES);
+                let pause = PER_PAGE.saturating_mul(pages as u32).max(REPEAT);
+                let earliest = self.desk.last_pages.map_or(now, |at| now.max(at + pause));
                 self.timers.set_once(Timer::Pages, earliest);
             }
             what::NEXT_EPOCH => {
@@ -308,8 +312,10 @@ impl Node {
     /// The anchor leaves out members not heard for twelve pulses.
     pub(crate) fn drop_silent(&mut self, now: Time) {
         let limit = self.rhythm.pulses(12, 1);
-        let silent =
-            |member: &Member| now.since(member.last_heard.unwrap_or(member.known_since)) > limit;
+        let silent = |member: &Member| {
+            let last = member.last_heard.max(Some(member.known_since));
+            last.is_none_or(|at| now.since(at) > limit)
+        };
         let gone: Vec<NodeId> = self
             .roster
             .iter()

@@ -194,8 +194,12 @@ pub struct Failover {
     pub to: String,
     /// The chain of the anchor after.
     pub chain: String,
+    /// The epoch in which it was entered.
+    pub number: u64,
     /// Why.
     pub reason: String,
+    /// When the first pulse of the anchor after was accepted.
+    pub pulse_ns: Option<u64>,
     /// Milliseconds from the last accepted pulse of the anchor before to the first of the one after;
     /// absent until that has come, and where there was none before.
     pub took_ms: Option<u64>,

@@ -12,7 +12,7 @@ use super::Failure;
 use super::options::duration;
 use crate::flood::Rate;
 use crate::lab::door;
-use crate::lab::options::{Options, Profile};
+use crate::lab::options::{OneWay, Options, Profile};
 use crate::lab::report;
 use crate::lab::story;
 
@@ -48,12 +48,33 @@ pub(super) struct Args {
     /// Ordinary nodes to restart, to time their joining
     #[arg(long, default_value_t = 5)]
     joins: usize,
+    /// Instead: so many more nodes, joining at the same instant
+    #[arg(long)]
+    at_once: bool,
     /// Leave the anchor alone
     #[arg(long)]
     no_kill: bool,
+    /// How often the anchor's controller is killed
+    #[arg(long, default_value_t = 1, conflicts_with = "no_kill")]
+    kills: usize,
     /// How long the killed anchor stays away
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     restart_after: Duration,
+    /// How often the link is cut in two [default: once if --cut]
+    #[arg(long)]
+    cuts: Option<usize>,
+    /// How long each cut lasts [default: 20s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    cut: Option<Duration>,
+    /// How long the link is whole after each cut
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "20s")]
+    heal: Duration,
+    /// Cut off the anchor alone: mute (not heard) or deaf (hears nobody)
+    #[arg(long, value_enum, hide_possible_values = true)]
+    one_way: Option<Direction>,
+    /// Percent of all deliveries to lose
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    loss: f64,
     /// Give all nodes the same ego
     #[arg(long)]
     equal_egos: bool,
@@ -103,6 +124,12 @@ enum Timers {
     Real,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Direction {
+    Mute,
+    Deaf,
+}
+
 #[derive(Clone, Copy)]
 struct Flood(Option<Rate>);
 
@@ -128,7 +155,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(file) = file {
         summary.save(&file)?;
     }
-    Ok(())
+    match summary.unmet() {
+        0 => Ok(()),
+        count => Err(Failure::Other(anyhow::anyhow!(
+            "{count} of {} demands are not met: see above",
+            summary.demands.len()
+        ))),
+    }
 }
 
 fn besiege(args: &Args, crowd: Crowd, options: Options) -> Result<(), Failure> {
@@ -175,8 +208,19 @@ fn options(args: &Args) -> Options {
         summary: args.summary.clone(),
         flood: args.flood.0,
         joins: args.joins,
-        kill: !args.no_kill,
+        at_once: args.at_once,
+        kills: if args.no_kill { 0 } else { args.kills },
         restart_after: args.restart_after,
+        store: false,
+        cuts: args.cuts.unwrap_or(usize::from(args.cut.is_some())),
+        cut: args.cut.unwrap_or(Duration::from_secs(20)),
+        heal: args.heal,
+        one_way: args.one_way.map(|direction| match direction {
+            Direction::Mute => OneWay::Mute,
+            Direction::Deaf => OneWay::Deaf,
+        }),
+        loss: args.loss,
+        sieve: false,
         equal_egos: args.equal_egos,
         generic: args.generic,
         program: None,

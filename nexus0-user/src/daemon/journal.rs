@@ -72,15 +72,17 @@ impl Journal {
                 old,
                 new,
                 chain,
+                number,
                 reason,
-                ..
             } => {
                 let failover = Failover {
                     at_ns: now.0,
                     from: old.map(|id| id.to_string()),
                     to: new.to_string(),
                     chain: chain.to_string(),
+                    number: *number,
                     reason: reason_word(*reason),
+                    pulse_ns: None,
                     took_ms: None,
                 };
                 keep(&mut self.failovers, failover);
@@ -93,6 +95,7 @@ impl Journal {
                     .rev()
                     .find(|change| change.chain == chain);
                 if let Some(change) = change {
+                    change.pulse_ns = Some(now.0);
                     change.took_ms = elapsed.map(|elapsed| elapsed.as_millis() as u64);
                 }
             }

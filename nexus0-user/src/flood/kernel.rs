@@ -8,14 +8,17 @@ use nix::libc;
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP: libc::c_long = 1;
+const MAP_UPDATE: libc::c_long = 2;
 const PROGRAM_LOAD: libc::c_long = 5;
 const PROGRAM_RUN: libc::c_long = 10;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 
 const MAP_TYPE_ARRAY: u32 = 2;
+const PROGRAM_TYPE_CLASSIFIER: u32 = 3;
 const PROGRAM_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
+const ATTACH_EGRESS: u32 = 47;
 const NATIVE_MODE: u32 = 1 << 2;
 const LIVE_FRAMES: u32 = 1 << 1;
 
@@ -45,7 +48,11 @@ impl Instruction {
 #[derive(Debug)]
 pub struct Program(OwnedFd);
 
-/// A program attached to an interface in native mode; dropped, it detaches.
+/// A loaded program for frames that leave an interface (TCX, Linux 6.6).
+#[derive(Debug)]
+pub struct Classifier(OwnedFd);
+
+/// A program attached to an interface; dropped, it detaches.
 #[derive(Debug)]
 pub struct Link(OwnedFd);
 
@@ -58,32 +65,7 @@ pub struct Cells {
 impl Program {
     /// Loads a program; the verifier's complaint is only its error number.
     pub fn load(instructions: &[Instruction]) -> io::Result<Self> {
-        #[repr(C)]
-        struct Attributes {
-            program_type: u32,
-            count: u32,
-            instructions: u64,
-            license: u64,
-            log: [u64; 3],
-            name: [u8; 16],
-            interface: u32,
-            attach: u32,
-        }
-        let license = c"GPL";
-        bpf_fd(
-            PROGRAM_LOAD,
-            &mut Attributes {
-                program_type: PROGRAM_TYPE_XDP,
-                count: instructions.len() as u32,
-                instructions: instructions.as_ptr() as u64,
-                license: license.as_ptr() as u64,
-                log: [0; 3],
-                name: *b"nexus0_tiny\0\0\0\0\0",
-                interface: 0,
-                attach: ATTACH_XDP,
-            },
-        )
-        .map(Self)
+        load(PROGRAM_TYPE_XDP, ATTACH_XDP, instructions).map(Self)
     }
 
     /// A program that gives every frame the same XDP action.
@@ -96,25 +78,7 @@ impl Program {
 
     /// Attaches to an interface of the calling thread's network namespace, in native mode.
     pub fn attach(&self, interface: u32) -> io::Result<Link> {
-        #[repr(C)]
-        struct Attributes {
-            program: u32,
-            interface: u32,
-            attach: u32,
-            flags: u32,
-            rest: [u64; 6],
-        }
-        bpf_fd(
-            LINK_CREATE,
-            &mut Attributes {
-                program: number(&self.0),
-                interface,
-                attach: ATTACH_XDP,
-                flags: NATIVE_MODE,
-                rest: [0; 6],
-            },
-        )
-        .map(Link)
+        attach(&self.0, interface, ATTACH_XDP, NATIVE_MODE)
     }
 
     /// Runs the program `repeat` times over copies of `frame` as if it had arrived on `interface`; what
@@ -172,6 +136,18 @@ impl Program {
     }
 }
 
+impl Classifier {
+    /// Loads a program; the verifier's complaint is only its error number.
+    pub fn load(instructions: &[Instruction]) -> io::Result<Self> {
+        load(PROGRAM_TYPE_CLASSIFIER, 0, instructions).map(Self)
+    }
+
+    /// Attaches to what leaves an interface of the calling thread's network namespace.
+    pub fn attach(&self, interface: u32) -> io::Result<Link> {
+        attach(&self.0, interface, ATTACH_EGRESS, 0)
+    }
+}
+
 impl Link {
     /// Puts another program in the place of the attached one, in one step.
     pub fn replace(&self, program: &Program) -> io::Result<()> {
@@ -197,10 +173,62 @@ impl Cells {
         Ok(value)
     }
 
+    /// Sets one cell.
+    pub fn set(&self, index: u32, value: u64) -> io::Result<()> {
+        let fd = u64::from(number(&self.fd));
+        let mut attributes = [fd, &raw const index as u64, &raw const value as u64, 0];
+        bpf(MAP_UPDATE, &mut attributes).map(drop)
+    }
+
     /// The descriptor as an immediate of the instruction that loads the map's address.
     pub fn immediate(&self) -> i32 {
         self.fd.as_raw_fd()
     }
+}
+
+fn load(program_type: u32, attach: u32, instructions: &[Instruction]) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        program_type: u32,
+        count: u32,
+        instructions: u64,
+        license: u64,
+        log: [u64; 3],
+        name: [u8; 16],
+        interface: u32,
+        attach: u32,
+    }
+    let license = c"GPL";
+    let mut attributes = Attributes {
+        program_type,
+        count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        log: [0; 3],
+        name: *b"nexus0_tiny\0\0\0\0\0",
+        interface: 0,
+        attach,
+    };
+    bpf_fd(PROGRAM_LOAD, &mut attributes)
+}
+
+fn attach(program: &OwnedFd, interface: u32, attach: u32, flags: u32) -> io::Result<Link> {
+    #[repr(C)]
+    struct Attributes {
+        program: u32,
+        interface: u32,
+        attach: u32,
+        flags: u32,
+        rest: [u64; 6],
+    }
+    let mut attributes = Attributes {
+        program: number(program),
+        interface,
+        attach,
+        flags,
+        rest: [0; 6],
+    };
+    bpf_fd(LINK_CREATE, &mut attributes).map(Link)
 }
 
 fn number(fd: &OwnedFd) -> u32 {

@@ -10,6 +10,7 @@ use nexus0_common::reason::Verdict;
 use serde::Serialize;
 
 use crate::flood::Cast;
+use crate::lab::sieve::Sifted;
 
 /// Frames a station sent into the bridge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub attacker_port: Interface,
     /// The bridge itself.
     pub bridge: Interface,
+    /// What was kept from being delivered on purpose.
+    pub sifted: Sifted,
     /// By node.
     pub nodes: Vec<NodeSnapshot>,
 }
@@ -70,10 +73,12 @@ pub struct Account {
     pub judged: BTreeMap<u8, i64>,
     /// Copies that an interface or the bridge counted as lost.
     pub queue_lost: i64,
+    /// Copies let through, lost and cut off on purpose.
+    pub sifted: [i64; 3],
 }
 
 /// The balance in the words of the summary. All counts are copies: a multicast frame counts once for
-/// each receiver. `offered + legitimate = passed + dropped + queue_lost + unaccounted`.
+/// each receiver. `offered + legitimate = passed + dropped + queue_lost + lost + cut + unaccounted`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Frames {
     /// Sent by the attacker.
@@ -88,6 +93,10 @@ pub struct Frames {
     pub dropped: BTreeMap<&'static str, i64>,
     /// Lost in a queue that counts what it loses.
     pub queue_lost: i64,
+    /// Lost on the link as asked for.
+    pub lost: i64,
+    /// Not delivered because of a cut.
+    pub cut: i64,
     /// What is left over.
     pub unaccounted: i64,
 }
@@ -110,6 +119,14 @@ impl Account {
         self.queue_lost += copies * (lost - refused);
         // What the bridge drops on reception is its own copy, meant for no node.
         self.queue_lost += rise(before.bridge.send_dropped, after.bridge.send_dropped);
+        let steps = [
+            (before.sifted.passed, after.sifted.passed),
+            (before.sifted.lost, after.sifted.lost),
+            (before.sifted.cut, after.sifted.cut),
+        ];
+        for (sum, (before, after)) in self.sifted.iter_mut().zip(steps) {
+            *sum += rise(before, after);
+        }
         for (before, after) in before.nodes.iter().zip(&after.nodes) {
             self.add_node(receivers - 1, before, after);
         }
@@ -148,6 +165,7 @@ impl Account {
             .filter(|verdict| !verdict.passes() && count(verdict) != 0)
             .map(|verdict| (verdict.name(), count(verdict)))
             .collect();
+        let [_, lost, cut] = self.sifted;
         Frames {
             offered: self.offered,
             legitimate: self.legitimate,
@@ -155,7 +173,13 @@ impl Account {
             accepted: count(&Verdict::Accepted),
             dropped,
             queue_lost: self.queue_lost,
-            unaccounted: self.offered + self.legitimate - self.total_judged() - self.queue_lost,
+            lost,
+            cut,
+            unaccounted: self.offered + self.legitimate
+                - self.total_judged()
+                - self.queue_lost
+                - lost
+                - cut,
         }
     }
 }
@@ -245,6 +269,21 @@ mod tests {
         assert_eq!(unaccounted(Cast::Multicast, &after), 0);
         after.nodes[1].interface.receive_dropped = 0;
         after.bridge.send_dropped = 1;
+        assert_eq!(unaccounted(Cast::Multicast, &after), 0);
+    }
+
+    #[test]
+    fn what_is_kept_back_on_purpose_is_accounted_for() {
+        let mut after = link(3);
+        after.attacker.sent = 2;
+        judge(&mut after, 0, Verdict::Magic, 2);
+        judge(&mut after, 1, Verdict::Magic, 1);
+        assert_eq!(unaccounted(Cast::Multicast, &after), 3);
+        after.sifted = Sifted {
+            passed: 3,
+            lost: 1,
+            cut: 2,
+        };
         assert_eq!(unaccounted(Cast::Multicast, &after), 0);
     }
 

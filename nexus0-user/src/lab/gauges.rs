@@ -10,6 +10,7 @@ use crate::flood::Cast;
 use crate::lab::account::{Account, Interface, NodeSnapshot, Snapshot};
 use crate::lab::counts::Counts;
 use crate::lab::interface;
+use crate::lab::sieve::Sifted;
 use crate::lab::topology::{BRIDGE, INTERFACE, Station, Topology};
 
 /// Between two readings that must agree: longer than a frame takes across the bridge.
@@ -56,6 +57,10 @@ impl Gauges {
                 .within(|| interface::counters_of(INTERFACE))??,
             attacker_port: port(&attacker.port)?,
             bridge: port(BRIDGE)?,
+            sifted: match &self.topology.sieve {
+                Some(sieve) => sieve.read()?,
+                None => Sifted::default(),
+            },
             nodes,
         })
     }

@@ -32,6 +32,18 @@ pub struct Ledger {
     lines: BTreeMap<Life, Lines>,
     chains: BTreeMap<KeyName, String>,
     lossy: BTreeSet<KeyName>,
+    /// Keys in use while the link was cut, and who stood on one side of it.
+    severed: BTreeMap<KeyName, BTreeSet<BTreeSet<NodeName>>>,
+    entries: BTreeSet<(Life, String, Entry)>,
+}
+
+/// How a running node came into a chain that stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// In which epoch.
+    pub number: u64,
+    /// By joining: then it is known to all only a moment later, which may be beyond a turn.
+    pub joined: bool,
 }
 
 /// One run of one node's process: after a restart it counts anew.
@@ -90,6 +102,17 @@ impl Ledger {
         self.lossy.insert(key.to_owned());
     }
 
+    /// Leaves pairs out that a cut kept apart while a key was in use: `half` stood on one side of it.
+    pub fn sever(&mut self, key: &str, half: &BTreeSet<NodeName>) {
+        let halves = self.severed.entry(key.to_owned()).or_default();
+        halves.insert(half.clone());
+    }
+
+    /// A node came into a chain that stood.
+    pub fn enter(&mut self, life: &Life, chain: &str, entry: Entry) {
+        self.entries.insert((life.clone(), chain.to_owned(), entry));
+    }
+
     /// Compares.
     pub fn balance(&self) -> Balance {
         self.compare_all().0
@@ -142,7 +165,10 @@ impl Ledger {
         if Self::closed(sent, key) && self.sole_life(&sender.node, key) {
             balance.forged += got.saturating_sub(line.sent);
         }
-        if self.lived_through(sender, sent, key) && self.lived_through(receiver, accepted, key) {
+        if !self.apart(key, sender, receiver)
+            && self.lived_through(sender, sent, key)
+            && self.lived_through(receiver, accepted, key)
+        {
             balance.compared += 1;
             balance.sent += line.sent;
             balance.lost += line.sent.saturating_sub(got);
@@ -163,10 +189,26 @@ impl Ledger {
         };
         !self.lossy.contains(key)
             && self.chains.contains_key(key)
+            && !self.entered(life, key, number)
             && has(number.checked_sub(1))
             && (life.restarts == 0 || has(number.checked_sub(2)))
             && has(number.checked_add(1))
             && Self::closed(lines, key)
+    }
+
+    /// Whether a node came into the chain in this epoch, or joined it in the one before.
+    fn entered(&self, life: &Life, key: &str, number: u64) -> bool {
+        let mut own = self.entries.iter().filter(|(who, _, _)| who == life);
+        own.any(|(_, chain, entry)| {
+            let late = entry.joined && Some(entry.number) == number.checked_sub(1);
+            Some(chain) == self.chains.get(key) && (entry.number == number || late)
+        })
+    }
+
+    /// Whether a cut stood between two nodes while the key was in use.
+    fn apart(&self, key: &str, one: &Life, other: &Life) -> bool {
+        let mut halves = self.severed.get(key).into_iter().flatten();
+        halves.any(|half| half.contains(&one.node) != half.contains(&other.node))
     }
 
     /// Whether a node has gone on to a later epoch by three pulses, longer than any grace, so that this
@@ -309,6 +351,28 @@ mod tests {
             ledger.chain(key, "d");
         }
         assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn what_a_cut_kept_apart_is_left_out_and_what_stood_on_one_side_is_not() {
+        let mut ledger = two();
+        accept(&mut ledger, 3, 10);
+        ledger.sever("k3", &["a", "b"].map(str::to_owned).into());
+        assert_eq!(ledger.balance().lost, 10);
+        ledger.sever("k3", &["a"].map(str::to_owned).into());
+        assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn an_epoch_that_a_node_came_into_is_left_out_and_the_next_one_if_it_joined() {
+        for (number, joined, lost) in [(3, false, 0), (2, false, 10), (2, true, 0), (1, true, 10)] {
+            let mut ledger = two();
+            accept(&mut ledger, 3, 10);
+            ledger.enter(&life("a"), "c", Entry { number, joined });
+            assert_eq!(ledger.balance().lost, lost, "{number} {joined}");
+            ledger.enter(&life("a"), "d", Entry { number: 3, joined });
+            assert_eq!(ledger.balance().lost, lost, "of another chain");
+        }
     }
 
     #[test]

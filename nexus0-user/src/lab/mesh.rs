@@ -8,6 +8,9 @@ use nexus0_core::grant::{GrantRequest, Kind};
 
 use crate::store::{GRANT_FILE, GrantFile, MeshRootFile, load_or_create_identity};
 
+/// Below every other node's.
+const LATE_EGO: u8 = 5;
+
 /// A node that the lab admitted.
 #[derive(Clone, Debug)]
 pub struct Admitted {
@@ -30,11 +33,15 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Makes a root and admits `count` nodes below `folder`.
-    pub fn create(folder: &Path, count: usize, equal_egos: bool) -> Result<Self> {
+    /// Makes a root and admits `count` nodes below `folder`, and `late` more that never lead.
+    pub fn create(folder: &Path, count: usize, late: usize, equal_egos: bool) -> Result<Self> {
         let root = MeshRootFile::create(&folder.join("root"))?;
-        let nodes = (1..=count)
-            .map(|number| admit(&root, folder, number, ego(number, count, equal_egos)))
+        let ego = |number| match number <= count {
+            true => ego(number, count, equal_egos),
+            false => LATE_EGO,
+        };
+        let nodes = (1..=count + late)
+            .map(|number| admit(&root, folder, number, ego(number)))
             .collect::<Result<_>>()?;
         Ok(Self { root, nodes })
     }

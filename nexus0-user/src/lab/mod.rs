@@ -2,8 +2,12 @@
 //! account of every frame.
 
 pub mod account;
+pub mod at_once;
 pub mod counts;
+pub mod cut;
+pub mod demands;
 pub mod door;
+pub mod failover;
 pub mod flooder;
 pub mod gauges;
 pub mod interface;
@@ -18,6 +22,7 @@ pub mod record;
 pub mod report;
 pub mod running;
 pub mod screen;
+pub mod sieve;
 pub mod story;
 pub mod summary;
 pub mod tally;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 
 use crate::api::types::{Epochs, Request, Status};
 use crate::api::{Client, socket_path};
@@ -31,6 +32,7 @@ pub struct Node {
     pub started: Option<Instant>,
     process: Option<Process>,
     restarts: u32,
+    late: bool,
 }
 
 /// What a node said when it was asked.
@@ -57,6 +59,7 @@ impl Node {
             started: None,
             process: None,
             restarts: 0,
+            late: false,
         })
     }
 
@@ -97,9 +100,26 @@ impl Node {
         Ok(())
     }
 
-    /// Whether it was started and not ended by the lab.
+    /// Whether it was started and not ended by the lab, and has what it needs to take part.
     pub fn is_up(&self) -> bool {
-        self.process.is_some()
+        self.process.is_some() && !self.late
+    }
+
+    /// Makes it one that waits for its address, or not any more.
+    pub fn set_late(&mut self, late: bool) {
+        self.late = late;
+    }
+
+    /// Whether it waits for its address.
+    pub fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.process {
+            process.identity().signal(signal);
+        }
     }
 
     /// Whether its process runs.

@@ -11,6 +11,10 @@ use crate::flood::Rate;
 const LEAST_PULSES: u32 = 9;
 /// Addresses, filters, cold start.
 const START_UP: Duration = Duration::from_secs(6);
+/// Everybody joining at once, and a look at the result.
+const AT_ONCE: Duration = Duration::from_secs(6);
+/// Nodes in one lab, with those that join at once.
+const MAX_NODES: usize = 200;
 
 /// Timers to choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,15 @@ impl Profile {
     }
 }
 
+/// One direction that a cut takes from the anchor, instead of splitting the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneWay {
+    /// Nobody hears it.
+    Mute,
+    /// It hears nobody.
+    Deaf,
+}
+
 /// Everything that can be chosen.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -64,10 +77,26 @@ pub struct Options {
     pub flood: Option<Rate>,
     /// Ordinary nodes to restart, one after another, for the measure of joining.
     pub joins: usize,
-    /// Kill the anchor's controller once.
-    pub kill: bool,
+    /// Instead: so many further nodes that join all at once.
+    pub at_once: bool,
+    /// How often to kill the anchor's controller.
+    pub kills: usize,
     /// How long it stays away.
     pub restart_after: Duration,
+    /// Hold each node's state while its controller is gone, as systemd's descriptor store does.
+    pub store: bool,
+    /// How often to cut the link.
+    pub cuts: usize,
+    /// How long each cut lasts.
+    pub cut: Duration,
+    /// How long the link is whole after each.
+    pub heal: Duration,
+    /// What a cut does, if not split the mesh.
+    pub one_way: Option<OneWay>,
+    /// Percent of all deliveries that are lost.
+    pub loss: f64,
+    /// Have cuts and losses ready whether any are asked for here or not.
+    pub sieve: bool,
     /// Give every node the same ego, so that seniority decides.
     pub equal_egos: bool,
     /// Ask for generic mode instead of native.
@@ -89,8 +118,16 @@ impl Default for Options {
             summary: None,
             flood: Some(Rate::Max),
             joins: 5,
-            kill: true,
+            at_once: false,
+            kills: 1,
             restart_after: Duration::from_secs(2),
+            store: false,
+            cuts: 0,
+            cut: Duration::from_secs(20),
+            heal: Duration::from_secs(20),
+            one_way: None,
+            loss: 0.0,
+            sieve: false,
             equal_egos: false,
             generic: false,
             program: None,
@@ -120,6 +157,31 @@ impl Options {
             LEAST_PULSES * self.pulse
         );
         ensure!(
+            !self.at_once || self.nodes + self.joins <= MAX_NODES,
+            "{} nodes and {} that join at once are too many: allowed are {MAX_NODES} together",
+            self.nodes,
+            self.joins
+        );
+        ensure!(
+            (0.0..=100.0).contains(&self.loss),
+            "a loss of {} % is not possible: allowed are 0 to 100",
+            self.loss
+        );
+        ensure!(
+            self.cuts == 0 || self.one_way.is_some() || self.nodes >= 4,
+            "a cut of {} nodes leaves no two on each side: at least 4 (see --nodes)",
+            self.nodes
+        );
+        let shortest = self.failover_bound() + self.pulse;
+        ensure!(
+            self.cuts == 0 || self.cut >= shortest && self.heal >= self.heal_bound(),
+            "cuts of {:?} with {:?} between them are too short to judge: \
+             at least {shortest:?} (--cut) and {:?} (--heal)",
+            self.cut,
+            self.heal,
+            self.heal_bound()
+        );
+        ensure!(
             self.flood != Some(Rate::PerSecond(0)),
             "a flood of 0 frames per second is none: say off"
         );
@@ -129,15 +191,20 @@ impl Options {
         let least = self.least_duration();
         ensure!(
             duration >= least,
-            "{duration:?} is too short for what is asked: at least {} s for start-up{}{}",
+            "{duration:?} is too short for what is asked: at least {} s for start-up{}{}{}",
             least.as_secs() + u64::from(least.subsec_nanos() > 0),
             if self.joins > 0 {
                 format!(", {} joins (see --joins)", self.joins)
             } else {
                 String::new()
             },
-            if self.kill {
+            if self.kills > 0 {
                 ", a killed anchor and its return (see --no-kill)"
+            } else {
+                ""
+            },
+            if self.cuts > 0 {
+                ", cuts (see --cuts)"
             } else {
                 ""
             }
@@ -147,13 +214,33 @@ impl Options {
 
     /// How long everything asked for takes.
     pub fn least_duration(&self) -> Duration {
-        let joins = self.join_interval() * self.joins as u32;
-        let kill = if self.kill {
-            self.before_kill() + self.after_kill()
-        } else {
-            Duration::ZERO
+        let joins = match self.joins {
+            0 => Duration::ZERO,
+            _ if self.at_once => AT_ONCE,
+            joins => self.join_interval() * joins as u32,
         };
-        START_UP + joins + kill
+        let kills = (self.before_kill() + self.after_kill()) * self.kills as u32;
+        START_UP + joins + kills + (self.cut + self.heal) * self.cuts as u32
+    }
+
+    /// Nodes that join late, and all at once.
+    pub fn late(&self) -> usize {
+        if self.at_once { self.joins } else { 0 }
+    }
+
+    /// Whether something may have to be kept from being delivered.
+    pub fn sifts(&self) -> bool {
+        self.sieve || self.cuts > 0 || self.loss > 0.0
+    }
+
+    /// A dead anchor must be replaced within this time after its last pulse: 17 s at a pulse of 5 s.
+    pub fn failover_bound(&self) -> Duration {
+        (self.pulse * 17 / 5).max(Duration::from_secs(1))
+    }
+
+    /// Two halves must follow one anchor within this time after a heal: 6 s at a pulse of 5 s.
+    pub fn heal_bound(&self) -> Duration {
+        self.pulse + Duration::from_secs(1)
     }
 
     /// From the start of the mesh until everybody has heard its anchor, without which a failover has

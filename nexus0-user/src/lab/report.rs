@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::lab::summary::Summary;
+use crate::lab::demands::Demand;
+use crate::lab::summary::{Spread, Summary};
 
 /// A few lines of at most 80 columns.
 pub fn words(summary: &Summary) -> String {
@@ -19,20 +20,19 @@ pub fn words(summary: &Summary) -> String {
     );
     say("anchors", summary.anchors.to_string());
     say("cold start", milliseconds(summary.cold_start_ms));
-    let joins = &summary.join_ms;
-    say(
-        "joins",
-        match (joins.p50, joins.p99, joins.max) {
-            (Some(p50), Some(p99), Some(max)) => {
-                format!(
-                    "{}: p50 {p50:.1} ms, p99 {p99:.1} ms, longest {max:.1} ms",
-                    joins.count
-                )
-            }
-            _ => "none".into(),
-        },
-    );
+    say("joins", spread(&summary.join_ms));
+    if summary.at_once_ms.count > 0 {
+        say("joins at once", spread(&summary.at_once_ms));
+    }
     say("failover", milliseconds(summary.failover_ms));
+    if summary.failovers_ms.count > 1 {
+        say("failovers", spread(&summary.failovers_ms));
+    }
+    if !summary.cuts.is_empty() {
+        let (cuts, merges) = (summary.cuts.len(), summary.merges);
+        say("cuts", format!("{cuts}, merges {merges}"));
+        say("heals", spread(&summary.heal_ms));
+    }
     say("epochs turned", summary.epochs_turned.to_string());
     say("forged accepted", summary.forged_accepted.to_string());
     say(
@@ -44,7 +44,14 @@ pub fn words(summary: &Summary) -> String {
     say("accepted", frames.accepted.to_string());
     say("refused", frames.dropped.values().sum::<i64>().to_string());
     say("lost in queues", frames.queue_lost.to_string());
+    if frames.lost + frames.cut > 0 {
+        say("lost as asked", frames.lost.to_string());
+        say("stopped by cuts", frames.cut.to_string());
+    }
     say("unaccounted", frames.unaccounted.to_string());
+    if summary.send_errors > 0 {
+        say("could not send", summary.send_errors.to_string());
+    }
     if let Some(flood) = &summary.flood {
         say(
             "flood",
@@ -57,7 +64,27 @@ pub fn words(summary: &Summary) -> String {
             ),
         );
     }
+    for demand in &summary.demands {
+        let verdict = if demand.met { "met" } else { "NOT MET" };
+        let Demand {
+            what,
+            demanded,
+            measured,
+            ..
+        } = demand;
+        let _ = writeln!(text, "{verdict:<8}{what}: {measured}, demanded {demanded}");
+    }
     text
+}
+
+fn spread(spread: &Spread) -> String {
+    match (spread.p50, spread.p99, spread.max) {
+        (Some(p50), Some(p99), Some(max)) => format!(
+            "{}: p50 {p50:.1} ms, p99 {p99:.1} ms, longest {max:.1} ms",
+            spread.count
+        ),
+        _ => "none".into(),
+    }
 }
 
 fn milliseconds(value: Option<u64>) -> String {

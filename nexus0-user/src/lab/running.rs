@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::api::types::{AnchorReport, Failover, Request, Role};
 use crate::dataplane;
 use crate::lab::gauges::{Books, Gauges};
-use crate::lab::ledger::{Ledger, Life, Line};
+use crate::lab::ledger::{Entry, Ledger, Life, Line};
 use crate::lab::mesh::Mesh;
 use crate::lab::node::{Node, Sight};
 use crate::lab::options::Options;
@@ -19,7 +19,11 @@ use crate::lab::topology::{INTERFACE, Topology};
 
 /// Events that a line for every pair of nodes would be too much for.
 const ROUTINE: [&str; 3] = ["peer-added", "peer-gone", "first-pulse-of"];
+/// Changes of anchor in which everybody stays known to everybody.
+const BY_PROMOTION: [&str; 4] = ["silence", "bye", "stateless", "outranked"];
 const POLL: Duration = Duration::from_millis(100);
+/// For one node's filter to be loaded, all nodes loading at once.
+const LOADING: Duration = Duration::from_secs(2);
 
 /// A lab at work. Dropped, it leaves nothing behind.
 pub struct Lab {
@@ -60,7 +64,8 @@ pub struct Seen {
     pub events: BTreeSet<(u64, String, String)>,
     queue_lost: i64,
     measured: BTreeSet<(usize, u32)>,
-    stands: bool,
+    /// When the mesh first stood, in nanoseconds of the boot clock.
+    stands: Option<u64>,
 }
 
 impl Lab {
@@ -82,23 +87,32 @@ impl Lab {
         for index in 0..lab.nodes.len() {
             lab.start_node(index)?;
         }
+        lab.wait_for_filters(LOADING * lab.nodes.len() as u32)?;
         lab.wait_until(patience, "all nodes to agree on one anchor", |lab| {
             lab.agreed().is_some()
         })?;
-        lab.seen.stands = true;
+        lab.seen.stands = Some(crate::daemon::now());
         lab.open_books()?;
         Ok(lab)
     }
 
     fn build(options: Options) -> Result<Self> {
         let mut record = Record::open()?;
-        let topology = Arc::new(Topology::build(&mut record, options.nodes)?);
-        let mesh = Mesh::create(record.folder(), options.nodes, options.equal_egos)?;
-        let nodes = mesh
+        let late = options.late();
+        let mut topology = Topology::build(&mut record, options.nodes + late, late)?;
+        if options.sifts() {
+            topology.sift(options.loss)?;
+        }
+        let topology = Arc::new(topology);
+        let mesh = Mesh::create(record.folder(), options.nodes, late, options.equal_egos)?;
+        let mut nodes = mesh
             .nodes
             .iter()
             .map(|admitted| Node::new(&mut record, admitted.clone()))
             .collect::<Result<Vec<Node>>>()?;
+        nodes[options.nodes..]
+            .iter_mut()
+            .for_each(|node| node.set_late(true));
         let gauges = Gauges::new(Arc::clone(&topology), Vec::new());
         let books = Arc::new(Mutex::new(Books::open(Arc::new(gauges))?));
         let sights = vec![None; nodes.len()];
@@ -151,10 +165,27 @@ impl Lab {
             .within(|| dataplane::attached(INTERFACE))
     }
 
-    /// Asks all nodes and remembers what matters.
+    /// Waits until every node has a filter.
+    fn wait_for_filters(&mut self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        for index in 0..self.nodes.len() {
+            while self.nodes[index].counts().is_err() {
+                self.nodes[index].check()?;
+                let name = &self.nodes[index].admitted.name;
+                ensure!(Instant::now() < deadline, "{name} does not load its filter");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks all nodes that take part and remembers what matters.
     pub fn poll(&mut self) -> Result<()> {
         for index in 0..self.nodes.len() {
             self.nodes[index].check()?;
+            if !self.nodes[index].is_up() {
+                continue;
+            }
             let Some(sight) = self.nodes[index].look() else {
                 continue;
             };
@@ -187,16 +218,22 @@ impl Lab {
 
     /// The index of the anchor that all running nodes follow, each a member of the same whole roster.
     pub fn agreed(&self) -> Option<usize> {
+        self.agreed_among(|_| true)
+    }
+
+    /// The same among some of them.
+    pub fn agreed_among(&self, belongs: impl Fn(usize) -> bool) -> Option<usize> {
         let mut anchors = BTreeSet::new();
-        for (node, sight) in self.nodes.iter().zip(&self.sights) {
-            if !node.is_up() {
-                continue;
-            }
+        let taking_part = |index: usize| self.nodes[index].is_up() && belongs(index);
+        let all = (0..self.nodes.len()).filter(|index| taking_part(*index));
+        let count = all.clone().count();
+        for index in all {
+            let sight = &self.sights[index];
             let status = &sight.as_ref()?.status;
             if !matches!(status.role, Some(Role::Member | Role::Anchor)) {
                 return None;
             }
-            if status.roster < self.nodes.iter().filter(|node| node.is_up()).count() {
+            if status.roster < count {
                 return None;
             }
             anchors.insert((status.anchor.as_ref()?.id.clone(), status.chain.clone()));
@@ -315,6 +352,14 @@ impl Seen {
                 self.turns.insert((chain.clone(), line.number));
             }
         }
+        let stood = self.stands.unwrap_or(u64::MAX);
+        for change in status.failovers.iter().filter(|c| c.at_ns > stood) {
+            let entry = Entry {
+                number: change.number,
+                joined: !BY_PROMOTION.contains(&change.reason.as_str()),
+            };
+            self.ledger.enter(life, &change.chain, entry);
+        }
         self.measure(index, life.restarts, sight);
         for failover in &status.failovers {
             if !self.failovers.contains(failover) {
@@ -346,7 +391,7 @@ impl Seen {
         let status = &sight.status;
         match (status.cold_start_ms, status.join_ms) {
             (Some(cold_start), _) => self.cold_starts.push(cold_start),
-            (None, Some(join)) if self.stands => self.joins.push(join),
+            (None, Some(join)) if self.stands.is_some() => self.joins.push(join),
             (None, Some(_)) => {}
             (None, None) => return,
         }

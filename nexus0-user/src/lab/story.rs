@@ -1,14 +1,19 @@
-//! What happens in a lab, and when: everything starts, the flood begins, nodes rejoin, the anchor is
-//! killed and returns, the account is drawn.
+//! What happens in a lab, and when: everything starts, the flood begins, nodes join, the anchor is
+//! killed and returns, the link is cut and healed, the account is drawn.
+
+mod cuts;
+mod joins;
+mod kills;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::flood::Kind;
+use crate::lab::cut::Cut;
 use crate::lab::flooder::{Flooder, Progress};
 use crate::lab::options::Options;
 use crate::lab::running::Lab;
@@ -16,7 +21,6 @@ use crate::lab::screen::Screen;
 use crate::lab::summary::Summary;
 
 const STEP: Duration = Duration::from_millis(250);
-const SINCE_COLD_START: Duration = Duration::from_millis(2_500);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a lab to its end.
@@ -32,6 +36,7 @@ pub fn run(options: Options, interrupted: &AtomicBool) -> Result<Summary> {
         stood: start.elapsed(),
         told: 0,
         interrupted,
+        found: Found::default(),
     };
     story.tell()?;
     story.end()
@@ -46,6 +51,16 @@ struct Story<'a> {
     stood: Duration,
     told: u64,
     interrupted: &'a AtomicBool,
+    found: Found,
+}
+
+/// What the parts of a story found out.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Milliseconds from the address to the first key of each node that joined at once.
+    pub at_once: Vec<f64>,
+    /// The cuts.
+    pub cuts: Vec<Cut>,
 }
 
 impl Story<'_> {
@@ -57,10 +72,16 @@ impl Story<'_> {
         self.screen
             .say(&format!("all nodes follow {anchor}: {}", self.lab.why()));
         self.begin_flood()?;
-        self.join()?;
-        if self.lab.options.kill && !self.over() {
-            self.wait_for_kill()?;
-            self.succession()?;
+        if self.lab.options.at_once {
+            self.join_at_once()?;
+        } else {
+            self.join()?;
+        }
+        for _ in 0..self.lab.options.kills {
+            self.kill()?;
+        }
+        for round in 0..self.lab.options.cuts {
+            self.cut(round)?;
         }
         while !self.over() {
             self.step()?;
@@ -82,148 +103,6 @@ impl Story<'_> {
             rate,
         )?);
         self.screen.say("the attacker listens and floods");
-        Ok(())
-    }
-
-    /// Ordinary nodes lose power one after another and join again.
-    fn join(&mut self) -> Result<()> {
-        // Nobody is answered twice in two seconds, and all have just been.
-        let begin = Instant::now();
-        while begin.elapsed() < SINCE_COLD_START && self.lab.options.joins > 0 {
-            self.step()?;
-        }
-        for round in 0..self.lab.options.joins {
-            if self.over() {
-                return Ok(());
-            }
-            let begin = Instant::now();
-            self.lab
-                .wait_until(PATIENCE, "all nodes to agree on one anchor", |lab| {
-                    lab.agreed().is_some()
-                })?;
-            let Some(anchor) = self.lab.agreed() else {
-                break;
-            };
-            let others = (0..self.lab.nodes.len()).filter(|index| *index != anchor);
-            let others: Vec<usize> = others.collect();
-            self.rejoin(others[round % others.len()])?;
-            while begin.elapsed() < self.lab.options.join_interval() && !self.over() {
-                self.step()?;
-            }
-        }
-        let joins = crate::lab::summary::Spread::of(&self.lab.seen.joins);
-        if let (Some(p50), Some(p99)) = (joins.p50, joins.p99) {
-            self.screen.say(&format!(
-                "{} joins: half within {p50:.1} ms, p99 {p99:.1} ms",
-                joins.count
-            ));
-        }
-        Ok(())
-    }
-
-    fn rejoin(&mut self, index: usize) -> Result<()> {
-        self.lab.kill_node(index);
-        self.lab.start_node(index)?;
-        let restarts = self.lab.nodes[index].life().restarts;
-        let patience = Duration::from_secs(5) + 4 * self.lab.options.pulse;
-        let what = format!("{} to join again", self.lab.nodes[index].admitted.name);
-        self.lab
-            .wait_until(patience, &what, |lab| lab.seen.joined(index, restarts))?;
-        Ok(())
-    }
-
-    /// Three epochs of peace, or as much as the duration leaves.
-    fn wait_for_kill(&mut self) -> Result<()> {
-        let peace = 3 * self.lab.options.epoch + 4 * self.lab.options.pulse;
-        let until = match self.lab.options.duration {
-            Some(duration) => {
-                let spare = duration.saturating_sub(self.lab.options.after_kill());
-                self.start.elapsed().max(peace.min(spare / 2))
-            }
-            None => self.start.elapsed() + peace,
-        };
-        let until = until.max(self.stood + self.lab.options.before_kill());
-        while self.start.elapsed() < until && !self.over() {
-            self.step()?;
-        }
-        Ok(())
-    }
-
-    fn succession(&mut self) -> Result<()> {
-        let Some(victim) = self.lab.agreed() else {
-            return Ok(());
-        };
-        let name = self.lab.nodes[victim].admitted.name.clone();
-        let before = self
-            .lab
-            .attached(victim)?
-            .map(|attached| attached.program.id);
-        self.lab.kill_node(victim);
-        let killed = Instant::now();
-        self.screen.say(&format!(
-            "{name} leads: its controller is killed with SIGKILL"
-        ));
-        self.confirm_filter(victim, before)?;
-        let patience = 10 * self.lab.options.pulse + Duration::from_secs(3);
-        let mut returned = None;
-        while killed.elapsed() < patience + self.lab.options.restart_after {
-            self.step()?;
-            if returned.is_none() && killed.elapsed() >= self.lab.options.restart_after {
-                self.screen.say(&format!("{name} is started again"));
-                self.lab.start_node(victim)?;
-                returned = Some(self.lab.nodes[victim].life().restarts);
-            }
-            let whole = self.lab.agreed().is_some_and(|anchor| anchor != victim);
-            let joined = returned.is_some_and(|run| self.lab.seen.joined(victim, run));
-            if whole && joined {
-                break;
-            }
-        }
-        let anchor = self.lab.agreed();
-        ensure!(
-            anchor.is_some(),
-            "no succession within {patience:?}\n{}",
-            self.lab.picture()
-        );
-        let successor = anchor.map_or("?", |index| &self.lab.nodes[index].admitted.name);
-        self.screen.say(&format!(
-            "{successor} leads now, {name} is back as a member"
-        ));
-        Ok(())
-    }
-
-    /// The filter must outlive its controller and go on refusing.
-    fn confirm_filter(&mut self, index: usize, before: Option<u32>) -> Result<()> {
-        let attached = self
-            .lab
-            .attached(index)?
-            .map(|attached| attached.program.id);
-        let name = self.lab.nodes[index].admitted.name.clone();
-        ensure!(
-            attached.is_some() && attached == before,
-            "{name} lost its filter with its controller"
-        );
-        let id = attached.unwrap_or(0);
-        self.screen.say(&format!(
-            "filter {id} of {name} stands without its controller"
-        ));
-        if self.flooder.is_none() {
-            return Ok(());
-        }
-        let counts = self.lab.nodes[index].counts()?;
-        let refused = counts.refused()?;
-        let deadline = Instant::now() + PATIENCE;
-        while counts.refused()? == refused {
-            ensure!(
-                Instant::now() < deadline,
-                "the filter of {name} refuses nothing any more"
-            );
-            thread::sleep(Duration::from_millis(10));
-        }
-        self.screen.say(&format!(
-            "and goes on refusing: {} frames so far",
-            counts.refused()?
-        ));
         Ok(())
     }
 
@@ -289,7 +168,7 @@ impl Story<'_> {
             ));
         }
         self.screen.close()?;
-        let summary = Summary::of(&self.lab, progress.as_ref())?;
+        let summary = Summary::of(&self.lab, progress.as_ref(), &self.found)?;
         self.lab.stop();
         Ok(summary)
     }

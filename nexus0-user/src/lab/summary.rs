@@ -8,10 +8,15 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::lab::account::Frames;
+use crate::lab::cut::Cut;
+use crate::lab::demands::Demand;
+use crate::lab::failover;
 use crate::lab::flooder::Progress;
 use crate::lab::ledger::Gap;
 use crate::lab::options::Options;
 use crate::lab::running::Lab;
+use crate::lab::sieve::Sifted;
+use crate::lab::story::Found;
 
 /// Version of [`Summary`]; raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -31,8 +36,20 @@ pub struct Summary {
     pub join_ms: Spread,
     /// From a usable address to the first chain.
     pub cold_start_ms: Option<u64>,
-    /// From the anchor's last pulse to the last follower's first accepted pulse of the new one.
+    /// Nodes that joined all at once: from their address to their first key.
+    pub at_once_ms: Spread,
+    /// The longest of `failovers_ms`.
     pub failover_ms: Option<u64>,
+    /// From the anchor's last pulse to the last follower's first accepted pulse of the new one.
+    pub failovers_ms: Spread,
+    /// The cuts of the link.
+    pub cuts: Vec<Cut>,
+    /// From each heal to the last node's following the one anchor.
+    pub heal_ms: Spread,
+    /// Chains that ended in another one after a heal.
+    pub merges: usize,
+    /// Percent of the deliveries that were lost as asked for.
+    pub loss: f64,
     /// Turns to a next epoch within a chain.
     pub epochs_turned: usize,
     /// Where every frame went.
@@ -40,7 +57,8 @@ pub struct Summary {
     /// Frames accepted under an epoch key that nobody sent, members nobody admitted, and frames that a filter
     /// passed although the node behind it, with the same key and the sender at hand, refused them.
     pub forged_accepted: u64,
-    /// Frames between two members, both there for the whole epoch, that were never accepted.
+    /// Frames between two members, both there for the whole epoch and on the same side of every cut, that
+    /// were never accepted. Says nothing where losses were asked for.
     pub valid_lost: u64,
     /// Where they were lost, or forged.
     pub gaps: Vec<Gap>,
@@ -49,6 +67,8 @@ pub struct Summary {
     /// Frames that a filter passed and the node behind it refused: those at the door with a wrong grant,
     /// and those that came before a restarted node had joined.
     pub refused_by_nodes: u64,
+    /// Frames that the kernel did not take from a node.
+    pub send_errors: u64,
     /// The mode all filters are in, or several.
     pub xdp_mode: String,
     /// Release of the kernel.
@@ -61,6 +81,8 @@ pub struct Summary {
     pub profile: &'static str,
     /// Readings of the counters for which no quiet moment came.
     pub restless: u64,
+    /// What had to hold, and whether it did.
+    pub demands: Vec<Demand>,
 }
 
 /// Milliseconds.
@@ -122,19 +144,32 @@ impl Spread {
 
 impl Summary {
     /// Of a lab whose flood has stopped and whose nodes still run.
-    pub fn of(lab: &Lab, progress: Option<&Progress>) -> Result<Self> {
+    pub fn of(lab: &Lab, progress: Option<&Progress>, found: &Found) -> Result<Self> {
         let books = lab.books();
         let balance = lab.seen.ledger.balance();
         let judged = books.account().total_judged();
         let strangers = lab.seen.strangers.len() as u64;
-        Ok(Self {
+        let failovers = failover::durations(&lab.seen.failovers);
+        let heals: Vec<f64> = found
+            .cuts
+            .iter()
+            .filter_map(|cut| Some(cut.heal_ms? as f64))
+            .collect();
+        let healed = found.cuts.iter().filter(|cut| cut.heal_ms.is_some());
+        let mut summary = Self {
             schema: SCHEMA,
             lab: lab.id().to_owned(),
             nodes: lab.nodes.len(),
             anchors: lab.anchors().len(),
             join_ms: Spread::of(&lab.seen.joins),
             cold_start_ms: lab.seen.cold_starts.iter().max().copied(),
-            failover_ms: failover(lab),
+            at_once_ms: Spread::of(&found.at_once),
+            failover_ms: Spread::of(&failovers).max.map(|longest| longest as u64),
+            failovers_ms: Spread::of(&failovers),
+            heal_ms: Spread::of(&heals),
+            merges: healed.map(|cut| cut.chains.saturating_sub(1)).sum(),
+            cuts: found.cuts.clone(),
+            loss: lab.options.loss,
             epochs_turned: turns(lab),
             frames: books.account().frames(),
             forged_accepted: balance.forged + strangers + lab.node_counter("disagreements"),
@@ -142,13 +177,62 @@ impl Summary {
             gaps: lab.seen.ledger.gaps(),
             valid_compared: balance.sent,
             refused_by_nodes: lab.node_counter("refused"),
+            send_errors: lab.node_counter("send_errors"),
             xdp_mode: lab.modes().into_iter().collect::<Vec<_>>().join("+"),
             kernel: kernel()?,
             flood: progress.map(|progress| Flood::of(progress, judged)),
             timers: Timers::of(&lab.options),
             profile: lab.options.profile.name(),
             restless: books.restless(),
-        })
+            demands: Vec::new(),
+        };
+        summary.demands = summary.judge(&lab.options, books.last().sifted);
+        Ok(summary)
+    }
+
+    /// Demands that were not met.
+    pub fn unmet(&self) -> usize {
+        self.demands.iter().filter(|demand| !demand.met).count()
+    }
+
+    fn judge(&self, options: &Options, sifted: Sifted) -> Vec<Demand> {
+        let milliseconds = |bound: std::time::Duration| bound.as_millis() as f64;
+        let mut demands = Vec::new();
+        if options.kills > 0 {
+            let bound = milliseconds(options.failover_bound());
+            let longest = self.failovers_ms.max;
+            demands.push(Demand::at_most("failover", bound, "ms", longest));
+        }
+        if options.at_once {
+            let (wanted, count) = (options.joins as u64, self.at_once_ms.count as u64);
+            demands.push(Demand::exactly("joined at once", wanted, count));
+            let p99 = self.at_once_ms.p99;
+            demands.push(Demand::at_most("joins at once, p99", 500.0, "ms", p99));
+        }
+        if options.loss > 0.0 {
+            let drawn = sifted.passed + sifted.lost;
+            demands.push(Demand::share("lost", options.loss, sifted.lost, drawn));
+        }
+        if options.cuts > 0 {
+            demands.extend(self.judge_cuts(options, milliseconds(options.heal_bound())));
+        }
+        demands
+    }
+
+    fn judge_cuts(&self, options: &Options, heal_bound: f64) -> Vec<Demand> {
+        let cuts = options.cuts as u64;
+        let count = |holds: fn(&Cut) -> bool| self.cuts.iter().filter(|cut| holds(cut)).count();
+        let led = count(Cut::led) as u64;
+        let healed = count(|cut| cut.heal_ms.is_some()) as u64;
+        let mut demands = vec![
+            Demand::exactly("cuts, one anchor on each side", cuts, led),
+            Demand::exactly("heals, one anchor after each", cuts, healed),
+            Demand::at_most("longest heal", heal_bound, "ms", self.heal_ms.max),
+        ];
+        if options.loss == 0.0 {
+            demands.push(Demand::exactly("valid lost", 0, self.valid_lost));
+        }
+        demands
     }
 
     /// Writes it as JSON.
@@ -180,16 +264,6 @@ impl Timers {
             epoch_ms: options.epoch.as_millis() as u64,
         }
     }
-}
-
-/// The longest way of any follower from the old anchor's last pulse to the new one's first.
-fn failover(lab: &Lab) -> Option<u64> {
-    lab.seen
-        .failovers
-        .iter()
-        .filter(|change| change.from.is_some())
-        .filter_map(|c| c.took_ms)
-        .max()
 }
 
 /// Steps from one number to the next within a chain.
