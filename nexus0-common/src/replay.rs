@@ -4,7 +4,7 @@
 //! compare-exchange tests and sets, and a sequence whose block is older than the word's is refused.
 //! (RFC 6479 describes the ring of blocks; the block number inside the word is ours.)
 
-use crate::maps::WINDOW_WORDS;
+use crate::maps::{WINDOW_WORDS, Window};
 use crate::wire::SEQUENCE_END;
 
 /// Where a sequence stands in a window.
@@ -55,6 +55,22 @@ impl Position {
     }
 }
 
+/// The window in which everything up to a sequence was seen.
+pub fn seen_up_to(highest: u64) -> Window {
+    let mut window = [0; WINDOW_WORDS];
+    let newest = highest >> 5;
+    for (age, block) in (newest.saturating_sub(31)..=newest).rev().enumerate() {
+        let bits = match age {
+            0 => u64::from(u32::MAX >> (31 - (highest & 31))),
+            _ => u64::from(u32::MAX),
+        };
+        if let Some(word) = window.get_mut((block as usize) & (WINDOW_WORDS - 1)) {
+            *word = block << 32 | bits;
+        }
+    }
+    window
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -102,6 +118,19 @@ mod tests {
                 }
                 if accepted { seen.insert(sequence); }
             }
+        }
+    }
+
+    #[test]
+    fn what_was_seen_up_to_a_sequence_is_refused_and_the_next_is_not() {
+        for highest in [0, 1, 31, 32, 1000, 1023, 1024, 70_001] {
+            let window = seen_up_to(highest);
+            let passes = |sequence| {
+                let position = position(sequence).unwrap();
+                position.mark(window[position.word]).is_some()
+            };
+            assert!((highest.saturating_sub(2000)..=highest).all(|old| !passes(old)));
+            assert!((highest + 1..highest + 2000).all(passes), "{highest}");
         }
     }
 }

@@ -352,6 +352,152 @@ fn the_anchor_killed_and_back_at_once_is_succeeded_once() {
     assert_eq!(lab.seen.cold_starts.len(), 1, "{}", lab.picture());
 }
 
+fn slow() -> Options {
+    Options {
+        pulse: Duration::from_secs(2),
+        epoch: Duration::from_secs(18),
+        store: true,
+        ..fast()
+    }
+}
+
+#[test]
+fn an_anchor_restarted_with_what_it_handed_over_goes_on_unnoticed() {
+    let mut lab = start(slow());
+    let anchor = lab.agreed().unwrap();
+    pulses(&mut lab, 2);
+    assert_eq!(lab.nodes[anchor].held(), 1, "one snapshot is held");
+    let before = lab.kill_noting(anchor).unwrap();
+    pass(&mut lab, Duration::from_secs(2));
+    lab.start_node(anchor).unwrap();
+    pulses(&mut lab, 3);
+    let restart = lab
+        .compare_restart(&before, Duration::from_secs(2))
+        .unwrap();
+    assert!(restart.same_chain && restart.same_anchor, "{restart:?}");
+    assert!(restart.sent >= 3, "both processes sent: {restart:?}");
+    assert_eq!(restart.lost, 0, "{restart:?}");
+    assert_eq!(lab.seen.turns.len(), 1, "{}", lab.picture());
+}
+
+#[test]
+fn an_anchor_restarted_without_what_it_handed_over_changes_the_chain() {
+    let mut lab = start(slow());
+    let anchor = lab.agreed().unwrap();
+    pulses(&mut lab, 2);
+    let before = lab.kill_noting(anchor).unwrap();
+    lab.nodes[anchor].forget_held();
+    pass(&mut lab, Duration::from_secs(2));
+    lab.start_node(anchor).unwrap();
+    pulses(&mut lab, 3);
+    let restart = lab
+        .compare_restart(&before, Duration::from_secs(2))
+        .unwrap();
+    assert!(!restart.same_chain && !restart.same_anchor, "{restart:?}");
+}
+
+#[test]
+fn an_anchor_back_too_late_was_succeeded_and_joins_as_a_member() {
+    let mut lab = start(Options {
+        store: true,
+        ..fast()
+    });
+    let anchor = lab.agreed().unwrap();
+    pulses(&mut lab, 8);
+    let before = lab.kill_noting(anchor).unwrap();
+    let away = 10 * lab.options.pulse;
+    pass(&mut lab, away);
+    lab.start_node(anchor).unwrap();
+    let restarts = lab.nodes[anchor].life().restarts;
+    lab.wait_until(Duration::from_secs(10), "the old anchor to join", |lab| {
+        lab.seen.joined(anchor, restarts) && lab.agreed().is_some()
+    })
+    .unwrap();
+    let restart = lab.compare_restart(&before, away).unwrap();
+    assert!(!restart.same_chain, "{restart:?}");
+    assert_eq!(lab.anchors().len(), 1);
+}
+
+#[test]
+fn halves_lead_themselves_and_become_one_mesh_again() {
+    let summary = run(&[
+        "--profile",
+        "fast",
+        "--nodes",
+        "6",
+        "--flood",
+        "off",
+        "--no-kill",
+        "--joins",
+        "0",
+        "--cuts",
+        "2",
+        "--cut",
+        "12s",
+        "--heal",
+        "10s",
+        "--duration",
+        "52",
+    ]);
+    let cuts = summary["cuts"].as_array().unwrap();
+    assert_eq!(cuts.len(), 2);
+    for side in cuts.iter().flat_map(|cut| cut["sides"].as_array().unwrap()) {
+        assert_eq!((count(side, "/anchors"), count(side, "/nodes")), (1, 3));
+    }
+    assert_eq!(count(&summary, "/merges"), 2);
+    assert!(count(&summary, "/frames/cut") > 0);
+    assert_eq!(count(&summary, "/frames/unaccounted"), 0);
+    assert_eq!(count(&summary, "/valid_lost"), 0, "{}", summary["gaps"]);
+    assert!(number(&summary, "/valid_compared") > 0.0);
+}
+
+#[test]
+fn a_link_that_loses_everything_lets_nobody_join_and_one_that_loses_a_tenth_does() {
+    let mut lab = start(Options {
+        sieve: true,
+        ..fast()
+    });
+    let joiner = follower(&lab);
+    let topology = Arc::clone(&lab.topology);
+    let sieve = topology.sieve.as_ref().unwrap();
+    lab.kill_node(joiner);
+    sieve.lose(100.0).unwrap();
+    lab.start_node(joiner).unwrap();
+    let restarts = lab.nodes[joiner].life().restarts;
+    let before = sieve.read().unwrap();
+    pass(&mut lab, Duration::from_millis(800));
+    let after = sieve.read().unwrap();
+    assert!(!lab.seen.joined(joiner, restarts));
+    assert_eq!(after.passed, before.passed);
+    assert!(after.lost > before.lost);
+    sieve.lose(10.0).unwrap();
+    lab.wait_until(Duration::from_secs(15), "one mesh again", |lab| {
+        lab.agreed().is_some()
+    })
+    .unwrap();
+}
+
+#[test]
+fn nodes_that_join_all_at_once_all_join() {
+    let summary = run(&[
+        "--profile",
+        "fast",
+        "--nodes",
+        "3",
+        "--flood",
+        "off",
+        "--no-kill",
+        "--joins",
+        "12",
+        "--at-once",
+        "--duration",
+        "15",
+    ]);
+    assert_eq!(count(&summary, "/at_once_ms/count"), 12);
+    assert_eq!(count(&summary, "/send_errors"), 0);
+    assert_eq!(count(&summary, "/anchors"), 1);
+}
+
 #[test]
 fn joins_are_quick_on_a_quiet_link() {
     let summary = run(&[

@@ -63,6 +63,19 @@ struct Windows {
     signed: Window,
 }
 
+/// When a key is what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyTimes {
+    /// See [`EpochKey`].
+    pub(crate) activation: Time,
+    /// See [`EpochKey`].
+    pub(crate) not_before: Time,
+    /// See [`EpochKey`].
+    pub(crate) not_after: Time,
+    /// When it is over for good.
+    pub(crate) over: Time,
+}
+
 /// One held key.
 #[derive(Clone, Debug)]
 pub(crate) struct EpochKey {
@@ -110,6 +123,55 @@ impl EpochKey {
             not_after: over,
             over,
             windows: BTreeMap::new(),
+        }
+    }
+
+    /// A key as it was held before, its windows empty.
+    pub(crate) fn restored(
+        material: Material,
+        chain: ChainId,
+        number: u64,
+        times: KeyTimes,
+    ) -> Self {
+        Self {
+            material,
+            chain,
+            number,
+            activation: times.activation,
+            not_before: times.not_before,
+            not_after: times.not_after,
+            over: times.over,
+            windows: BTreeMap::new(),
+        }
+    }
+
+    /// Its times.
+    pub(crate) fn times(&self) -> KeyTimes {
+        KeyTimes {
+            activation: self.activation,
+            not_before: self.not_before,
+            not_after: self.not_after,
+            over: self.over,
+        }
+    }
+
+    /// Every sender heard under it, and the highest sequence.
+    pub(crate) fn highest(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        let windows = self.windows.iter();
+        windows.map(|(id, windows)| (*id, windows.highest))
+    }
+
+    /// Takes everything of a sender up to a sequence as seen, and `more` beyond it as possibly used.
+    pub(crate) fn remember(&mut self, sender: NodeId, highest: u64, more: u64) {
+        if self.windows.len() < MAX_SENDERS {
+            let seen = replay::seen_up_to(highest);
+            let windows = Windows {
+                highest: highest.saturating_add(more),
+                multicast: seen,
+                unicast: seen,
+                signed: seen,
+            };
+            self.windows.insert(sender, windows);
         }
     }
 
@@ -341,6 +403,16 @@ impl KeyRing {
         }));
         self.keys.retain(|key| !over(key));
         self.worn.retain(|(_, over)| *over > now);
+    }
+
+    /// Keys that had to make room, and when their time is over.
+    pub(crate) fn worn_keys(&self) -> impl Iterator<Item = (KeyId, Time)> {
+        self.worn.iter().copied()
+    }
+
+    /// Takes keys as ones that had to make room.
+    pub(crate) fn wear(&mut self, keys: Vec<(KeyId, Time)>) {
+        self.worn = keys.into_iter().take(MAX_WORN).collect();
     }
 
     /// Whether a key was held and had to make room before its time was over: its windows are lost.

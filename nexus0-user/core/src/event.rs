@@ -150,6 +150,17 @@ pub enum Event {
         /// Who.
         anchor: NodeId,
     },
+    /// The process is another, the node goes on.
+    Resumed {
+        /// Who is followed.
+        anchor: NodeId,
+        /// Its chain.
+        chain: ChainId,
+        /// The epoch's number.
+        number: u64,
+        /// Since the snapshot was taken.
+        away: Duration,
+    },
     /// An epoch ended without a next one: joining again.
     Rejoining,
     /// A newer revocation list was taken.

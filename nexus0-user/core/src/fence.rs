@@ -30,6 +30,11 @@ impl Fence {
         vec![("chains", self.0.len(), MAX_CHAINS)]
     }
 
+    /// All chains and their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChainId, u64)> {
+        self.0.iter().copied()
+    }
+
     /// Raises a chain's number.
     pub(crate) fn raise(&mut self, chain: ChainId, number: u64) {
         if let Some((_, held)) = self.0.iter_mut().find(|(other, _)| *other == chain) {

@@ -25,6 +25,7 @@ pub mod revocation;
 pub mod sabotage;
 pub mod secret;
 pub mod sim;
+pub mod snapshot;
 pub mod time;
 pub mod view;
 

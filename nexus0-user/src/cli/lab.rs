@@ -60,6 +60,9 @@ pub(super) struct Args {
     /// How long the killed anchor stays away
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     restart_after: Duration,
+    /// Keep a killed node's state, as systemd's descriptor store does
+    #[arg(long)]
+    store: bool,
     /// How often the link is cut in two [default: once if --cut]
     #[arg(long)]
     cuts: Option<usize>,
@@ -211,7 +214,7 @@ fn options(args: &Args) -> Options {
         at_once: args.at_once,
         kills: if args.no_kill { 0 } else { args.kills },
         restart_after: args.restart_after,
-        store: false,
+        store: args.store,
         cuts: args.cuts.unwrap_or(usize::from(args.cut.is_some())),
         cut: args.cut.unwrap_or(Duration::from_secs(20)),
         heal: args.heal,

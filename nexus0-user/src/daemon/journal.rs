@@ -114,6 +114,7 @@ impl Journal {
             | Event::MergeAbandoned { .. }
             | Event::RevocationsTaken { .. }
             | Event::Expelled { .. }
+            | Event::Resumed { .. }
             | Event::Rejoining => {}
         }
     }
@@ -243,6 +244,16 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
         Event::Expelled { number } => {
             format!("revocation list {number} expels this node: it says nothing more")
         }
+        Event::Resumed {
+            anchor,
+            number,
+            away,
+            ..
+        } => format!(
+            "restarted within {}: {} is the anchor still, epoch {number}",
+            millis(*away),
+            name(*anchor)
+        ),
         Event::Rejoining => "the epoch ended without a next one: joining again".into(),
     }
 }

@@ -4,6 +4,7 @@
 mod address;
 mod clock;
 mod journal;
+mod keep;
 mod node_loop;
 mod privileges;
 mod report;

@@ -15,6 +15,7 @@ use super::RunError;
 use super::address::{AddressWatch, LinkLocal};
 use super::clock::{self, Alarm};
 use super::journal::Journal;
+use super::keep::Keeper;
 use super::report::{self, Identification, Sources};
 use super::samples::Samples;
 use super::socket::{LONGEST, MeshSocket};
@@ -52,6 +53,7 @@ pub(super) struct NodeLoop {
     pub(super) signals: Signals,
     pub(super) server: Server,
     pub(super) revocations: Option<RevocationsFile>,
+    pub(super) keeper: Option<Keeper>,
     pub(super) memory: Memory,
 }
 
@@ -80,12 +82,17 @@ enum Wake {
 impl NodeLoop {
     /// Runs until a signal ends it; the filter stays attached.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
+        // What was kept of an earlier process goes into the filter before anything else happens.
+        self.carry_out()?;
         self.look_at_address()?;
         if self.memory.address == LinkLocal::Missing {
             tracing::warn!("{}: {}", self.who.interface, LinkLocal::Missing.describe());
         }
         loop {
             self.settle()?;
+            if let Some(keeper) = &mut self.keeper {
+                keeper.keep(&self.node, Time(clock::now()));
+            }
             match self.wake().await.map_err(RunError::io("wait"))? {
                 Wake::Stop => break,
                 Wake::Frames | Wake::Timer => {}
@@ -348,6 +355,9 @@ impl NodeLoop {
     fn leave(mut self) -> Result<(), RunError> {
         self.read_frames()?;
         self.node.handle_input(Time(clock::now()), Input::Leave);
+        if let Some(keeper) = &self.keeper {
+            keeper.forget();
+        }
         self.carry_out()?;
         tracing::info!(
             "left the mesh; the filter stays on {} and refuses every mesh frame; \

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::address::{AddressWatch, LinkLocal};
 use super::clock::{self, Alarm};
 use super::journal::Journal;
+use super::keep::{self, Keeper};
 use super::node_loop::{Memory, NodeLoop, Signals};
 use super::report::Identification;
 use super::samples::Samples;
@@ -62,6 +63,9 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
     make_run_dir(&options.run_dir)?;
     let server = Server::open(&control).map_err(RunError::io(listening(&control)))?;
     let mut plane = Dataplane::open(&plane_options, Time(clock::now()))?;
+    let now = Time(clock::now());
+    keep::take_up(&mut node, &who.interface, now).map_err(RunError::io("take up what was kept"))?;
+    let keeper = Keeper::open(&who.interface).map_err(RunError::io("reach NOTIFY_SOCKET"))?;
     let index = interface_index(&who.interface)?;
     who.index = index;
     let socket = MeshSocket::open(&who.interface, index, options.port).map_err(RunError::io(
@@ -97,6 +101,7 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
         signals,
         server,
         revocations: options.revocations,
+        keeper,
         memory,
     })
 }

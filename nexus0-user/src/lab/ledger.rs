@@ -113,6 +113,23 @@ impl Ledger {
         self.entries.insert((life.clone(), chain.to_owned(), entry));
     }
 
+    /// Frames that all runs of a node sent under a key.
+    pub fn sent(&self, node: &str, key: &str) -> u64 {
+        let runs = self.lines.iter().filter(|(life, _)| life.node == node);
+        runs.filter_map(|(_, lines)| Some(lines.get(key)?.sent))
+            .sum()
+    }
+
+    /// Of so many frames of a node under a key, those that each run of another node never accepted.
+    pub fn missed(&self, node: &str, key: &str, sent: u64) -> BTreeMap<Life, u64> {
+        let others = self.lines.iter().filter(|(life, _)| life.node != node);
+        let missed = others.filter_map(|(life, lines)| {
+            let got = lines.get(key)?.accepted.get(node).copied().unwrap_or(0);
+            Some((life.clone(), sent.saturating_sub(got)))
+        });
+        missed.collect()
+    }
+
     /// Compares.
     pub fn balance(&self) -> Balance {
         self.compare_all().0
@@ -176,23 +193,27 @@ impl Ledger {
     }
 
     /// Whether a node was a member from before the epoch's start until after its end, both ordinary
-    /// turns. One that joined a mesh that stood is known to all a moment after it has joined, which may be
+    /// turns. That the next key was announced is not enough: a promotion may have come before its turn, and
+    /// whoever took it sent nothing under that key. One that joined a mesh that stood is known to all a moment after it has joined, which may be
     /// beyond a turn: it needs a whole epoch before.
     fn lived_through(&self, life: &Life, lines: &Lines, key: &str) -> bool {
         let Some(number) = lines.get(key).map(|line| line.number) else {
             return false;
         };
-        let has = |wanted: Option<u64>| {
+        let lived = |wanted: Option<u64>, least: u64| {
             lines.iter().any(|(other, line)| {
-                Some(line.number) == wanted && self.chains.get(other) == self.chains.get(key)
+                Some(line.number) == wanted
+                    && line.sent >= least
+                    && self.chains.get(other) == self.chains.get(key)
             })
         };
+        let has = |wanted| lived(wanted, 0);
         !self.lossy.contains(key)
             && self.chains.contains_key(key)
             && !self.entered(life, key, number)
             && has(number.checked_sub(1))
             && (life.restarts == 0 || has(number.checked_sub(2)))
-            && has(number.checked_add(1))
+            && lived(number.checked_add(1), 1)
             && Self::closed(lines, key)
     }
 
@@ -344,6 +365,18 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_that_a_promotion_cut_short_is_left_out_though_the_next_was_announced() {
+        let mut ledger = two();
+        accept(&mut ledger, 3, 10);
+        let announced = Line {
+            number: 4,
+            ..Line::default()
+        };
+        ledger.tell(&life("a"), "k4", announced);
+        assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
     fn an_epoch_that_a_promotion_cut_short_is_left_out() {
         let mut ledger = two();
         accept(&mut ledger, 3, 10);
@@ -351,6 +384,27 @@ mod tests {
             ledger.chain(key, "d");
         }
         assert_eq!(ledger.balance().lost, 0);
+    }
+
+    #[test]
+    fn the_frames_of_all_runs_of_a_node_count() {
+        let mut ledger = two();
+        let again = Life {
+            restarts: 1,
+            ..life("b")
+        };
+        let line = Line {
+            number: 3,
+            sent: 5,
+            ..Line::default()
+        };
+        ledger.tell(&again, "k3", line);
+        assert_eq!(ledger.sent("b", "k3"), 25);
+        let missed = |ledger: &Ledger| ledger.missed("b", "k3", 25)[&life("a")];
+        assert_eq!(missed(&ledger), 5);
+        accept(&mut ledger, 3, 25);
+        assert_eq!(missed(&ledger), 0);
+        assert!(ledger.missed("b", "unknown", 25).is_empty());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::lab::netns::Netns;
 use crate::lab::options::Options;
 use crate::lab::process::Process;
 use crate::lab::record::Record;
+use crate::lab::supervisor::Supervisor;
 use crate::lab::topology::INTERFACE;
 
 /// A node, running or not.
@@ -33,6 +34,7 @@ pub struct Node {
     process: Option<Process>,
     restarts: u32,
     late: bool,
+    supervisor: Option<Supervisor>,
 }
 
 /// What a node said when it was asked.
@@ -60,6 +62,7 @@ impl Node {
             process: None,
             restarts: 0,
             late: false,
+            supervisor: None,
         })
     }
 
@@ -80,11 +83,25 @@ impl Node {
             .args(["--epoch", &milliseconds(options.epoch)])
             .args(["--hold-down", &milliseconds(options.hold_down)])
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
             .current_dir("/");
         if options.generic {
             command.args(["--xdp-mode", "generic"]);
+        }
+        // The supervisor of the lab is none of the nodes'.
+        command.env_remove("NOTIFY_SOCKET");
+        if options.store && self.supervisor.is_none() {
+            let path = self.run_dir.with_file_name("notify");
+            self.supervisor = Some(Supervisor::open(&path)?);
+        }
+        if let Some(supervisor) = &self.supervisor {
+            command = supervisor.supervise(command)?;
+            command
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .current_dir("/");
+        } else {
+            command.stdout(log.try_clone()?).stderr(log);
         }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("NX0_") {
@@ -113,6 +130,18 @@ impl Node {
     /// Whether it waits for its address.
     pub fn is_late(&self) -> bool {
         self.late
+    }
+
+    /// Descriptors held for it.
+    pub fn held(&self) -> usize {
+        self.supervisor.as_ref().map_or(0, Supervisor::count)
+    }
+
+    /// Has its supervisor forget what it holds.
+    pub fn forget_held(&self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.forget();
+        }
     }
 
     /// Sends its process a signal.

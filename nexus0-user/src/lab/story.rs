@@ -16,6 +16,7 @@ use crate::flood::Kind;
 use crate::lab::cut::Cut;
 use crate::lab::flooder::{Flooder, Progress};
 use crate::lab::options::Options;
+use crate::lab::restart::Restart;
 use crate::lab::running::Lab;
 use crate::lab::screen::Screen;
 use crate::lab::summary::Summary;
@@ -34,6 +35,7 @@ pub fn run(options: Options, interrupted: &AtomicBool) -> Result<Summary> {
         flooder: None,
         start,
         stood: start.elapsed(),
+        settled: Duration::ZERO,
         told: 0,
         interrupted,
         found: Found::default(),
@@ -49,6 +51,8 @@ struct Story<'a> {
     start: Instant,
     /// When the mesh stood, after the start.
     stood: Duration,
+    /// When everybody was last back from a kill, after the start.
+    settled: Duration,
     told: u64,
     interrupted: &'a AtomicBool,
     found: Found,
@@ -61,6 +65,8 @@ pub struct Found {
     pub at_once: Vec<f64>,
     /// The cuts.
     pub cuts: Vec<Cut>,
+    /// Restarts of the anchor's controller with what was kept.
+    pub restarts: Vec<Restart>,
 }
 
 impl Story<'_> {
@@ -159,7 +165,9 @@ impl Story<'_> {
             self.lab.books().close(crate::flood::Cast::Multicast)?;
         }
         self.lab.poll()?;
-        for gap in self.lab.seen.ledger.gaps() {
+        let gaps = self.lab.seen.ledger.gaps();
+        // Where losses were asked for, there is one in every line.
+        for gap in gaps.iter().filter(|_| self.lab.options.loss == 0.0) {
             let name = |id: &str| self.lab.mesh.name(id).to_owned();
             let (sender, receiver) = (name(&gap.sender), name(&gap.receiver));
             self.screen.say(&format!(

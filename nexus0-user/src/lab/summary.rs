@@ -14,6 +14,7 @@ use crate::lab::failover;
 use crate::lab::flooder::Progress;
 use crate::lab::ledger::Gap;
 use crate::lab::options::Options;
+use crate::lab::restart::Restart;
 use crate::lab::running::Lab;
 use crate::lab::sieve::Sifted;
 use crate::lab::story::Found;
@@ -42,6 +43,8 @@ pub struct Summary {
     pub failover_ms: Option<u64>,
     /// From the anchor's last pulse to the last follower's first accepted pulse of the new one.
     pub failovers_ms: Spread,
+    /// Restarts of the anchor's controller with what was kept.
+    pub restarts: Vec<Restart>,
     /// The cuts of the link.
     pub cuts: Vec<Cut>,
     /// From each heal to the last node's following the one anchor.
@@ -169,6 +172,7 @@ impl Summary {
             heal_ms: Spread::of(&heals),
             merges: healed.map(|cut| cut.chains.saturating_sub(1)).sum(),
             cuts: found.cuts.clone(),
+            restarts: found.restarts.clone(),
             loss: lab.options.loss,
             epochs_turned: turns(lab),
             frames: books.account().frames(),
@@ -198,7 +202,11 @@ impl Summary {
     fn judge(&self, options: &Options, sifted: Sifted) -> Vec<Demand> {
         let milliseconds = |bound: std::time::Duration| bound.as_millis() as f64;
         let mut demands = Vec::new();
-        if options.kills > 0 {
+        // An anchor that is away no longer than this is back before anybody misses it: its next pulse
+        // may have been due at the kill.
+        if options.store && options.restart_after < options.pulse * 3 / 2 {
+            demands.extend(self.judge_restarts(options));
+        } else if options.kills > 0 {
             let bound = milliseconds(options.failover_bound());
             let longest = self.failovers_ms.max;
             demands.push(Demand::at_most("failover", bound, "ms", longest));
@@ -217,6 +225,18 @@ impl Summary {
             demands.extend(self.judge_cuts(options, milliseconds(options.heal_bound())));
         }
         demands
+    }
+
+    fn judge_restarts(&self, options: &Options) -> [Demand; 3] {
+        let restarts = self.restarts.iter();
+        let same = restarts.clone().filter(|r| r.same_chain && r.same_anchor);
+        let lost = restarts.map(|restart| restart.lost).sum();
+        let (wanted, kept) = (options.kills as u64, same.count() as u64);
+        [
+            Demand::exactly("restarts, same chain and anchor", wanted, kept),
+            Demand::exactly("lost of the restarted", 0, lost),
+            Demand::exactly("valid lost", 0, self.valid_lost),
+        ]
     }
 
     fn judge_cuts(&self, options: &Options, heal_bound: f64) -> Vec<Demand> {

@@ -92,6 +92,35 @@ impl Sim {
 
     /// Starts a node, with whatever its filter holds from an earlier life.
     pub(crate) fn start(&mut self, index: usize) {
+        self.boot(index);
+        self.hand_over(index);
+    }
+
+    /// Starts a node with a snapshot of an earlier life.
+    #[cfg(test)]
+    pub(crate) fn start_with(
+        &mut self,
+        index: usize,
+        boot: [u8; 16],
+        snapshot: &[u8],
+    ) -> Result<crate::snapshot::Restored, crate::snapshot::SnapshotError> {
+        self.boot(index);
+        let now = self.nodes[index].clock.shows(self.now);
+        let node = self.nodes[index].node.as_mut().unwrap();
+        let restored = node.restore(now, boot, snapshot);
+        self.hand_over(index);
+        restored
+    }
+
+    /// What a host tells its node first: its disk's list and its address.
+    fn hand_over(&mut self, index: usize) {
+        let host = &self.nodes[index];
+        let (address, list) = (host.address, host.revocations.clone());
+        self.input(index, Input::Revocations(&list));
+        self.input(index, Input::AddressReady(address));
+    }
+
+    fn boot(&mut self, index: usize) {
         self.incarnations += 1;
         let seed = sha256(&[&self.seed.to_be_bytes(), &self.incarnations.to_be_bytes()]);
         let (root, mesh) = (self.root.public_key(), self.root.mesh_id());
@@ -118,9 +147,6 @@ impl Sim {
         if let Some(watch) = &mut self.watch {
             watch.started(self.now, index, host);
         }
-        let (address, list) = (host.address, host.revocations.clone());
-        self.input(index, Input::Revocations(&list));
-        self.input(index, Input::AddressReady(address));
     }
 
     /// The controller is gone; the filter stays.

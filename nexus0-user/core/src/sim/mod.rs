@@ -59,6 +59,8 @@ mod proof;
 #[cfg(test)]
 mod rekey;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod thief;
 #[cfg(test)]
 mod turns;

@@ -12,9 +12,52 @@ impl Story<'_> {
         if !self.over() {
             self.wait_for_kill()?;
         }
-        if !self.over() {
-            self.succession()?;
+        if self.over() {
+            return Ok(());
         }
+        if self.lab.options.store {
+            return self.restart();
+        }
+        self.succession()
+    }
+
+    /// With what it handed over, the anchor's next process goes on where the last one stopped.
+    fn restart(&mut self) -> Result<()> {
+        let Some(victim) = self.lab.agreed() else {
+            return Ok(());
+        };
+        let name = self.lab.nodes[victim].admitted.name.clone();
+        let before = self.lab.kill_noting(victim)?;
+        let killed = Instant::now();
+        self.screen.say(&format!(
+            "{name} leads: its controller is killed with SIGKILL"
+        ));
+        while killed.elapsed() < self.lab.options.restart_after {
+            self.step()?;
+        }
+        let down = killed.elapsed();
+        self.lab.start_node(victim)?;
+        self.screen
+            .say(&format!("{name} is started again with what it handed over"));
+        let patience = 10 * self.lab.options.pulse + PATIENCE;
+        let what = "all nodes to agree on one anchor";
+        let settled = Instant::now() + 3 * self.lab.options.pulse;
+        self.lab.wait_until(patience, what, |lab| {
+            lab.agreed().is_some() && Instant::now() > settled
+        })?;
+        let restart = self.lab.compare_restart(&before, down)?;
+        self.screen.say(&format!(
+            "the chain is {}, {} of its frames were lost, {} not heard",
+            if restart.same_chain {
+                "the same"
+            } else {
+                "another"
+            },
+            restart.lost,
+            restart.unheard
+        ));
+        self.found.restarts.push(restart);
+        self.settled = self.start.elapsed();
         Ok(())
     }
 
@@ -28,7 +71,10 @@ impl Story<'_> {
             }
             None => self.start.elapsed() + peace,
         };
-        let until = until.max(self.stood + self.lab.options.before_kill());
+        // What an anchor tells of a newcomer is a sign of life too: peace begins after the last of them.
+        let until = until
+            .max(self.stood + self.lab.options.before_kill())
+            .max(self.settled + self.lab.options.before_kill());
         while self.start.elapsed() < until && !self.over() {
             self.step()?;
         }
@@ -72,6 +118,7 @@ impl Story<'_> {
             self.lab.picture()
         );
         let successor = anchor.map_or("?", |index| &self.lab.nodes[index].admitted.name);
+        self.settled = self.start.elapsed();
         self.screen.say(&format!(
             "{successor} leads now, {name} is back as a member"
         ));
