@@ -257,7 +257,6 @@ impl Node {
             self.counters.fenced += 1;
             return None;
         }
-        self.life(now, frame);
         self.lineage.as_mut()?.roster = RosterDigest(body.roster);
         for entry in body.entries.iter().filter_map(RosterEntry::parse) {
             self.take_entry(now, &entry);

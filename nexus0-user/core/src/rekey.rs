@@ -252,7 +252,7 @@ impl Node {
             .open(&own, &entry.sealed, &context(&body)?)
     }
 
-    /// A page of fresh secrets. One without a box for this node says only that its anchor lives.
+    /// A page of fresh secrets. One without a box for this node says nothing.
     pub(crate) fn on_rekey(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let body = Rekey::parse(frame.body())?;
         let mine = body
@@ -261,7 +261,7 @@ impl Node {
             .filter_map(RekeyEntry::parse)
             .any(|entry| entry.member == self.id.0);
         if !mine {
-            return self.life(now, frame);
+            return None;
         }
         let head = head(&body);
         match body.flags & (PROMOTION | BREAK) {

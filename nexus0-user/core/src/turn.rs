@@ -281,7 +281,6 @@ impl Node {
             self.counters.fenced += 1;
             return None;
         }
-        self.life(now, frame);
         self.lineage.as_mut()?.roster = RosterDigest(body.roster);
         if self.keys.next(chain, now).is_none() && self.keys.find(KeyId(body.key_id)).is_none() {
             let material = self.open_epoch(frame, body)?;

@@ -13,13 +13,13 @@ fn egos(count: usize) -> Vec<u8> {
     (0..count).map(|index| 100 - (index % 90) as u8).collect()
 }
 
-/// From the anchor's last sign of life to the last follower's first accepted pulse of the new one.
+/// From the anchor's last pulse to the last follower's first accepted pulse of the new one.
 fn failover(sim: &mut Sim, dead: usize) -> Duration {
     let last = sim
         .sent
         .iter()
         .rev()
-        .find(|sent| sent.from == dead && is_life(sent.frame_type()));
+        .find(|sent| sent.from == dead && sent.frame_type() == FrameType::Anchor);
     let last = last.expect("the anchor pulsed").at;
     sim.run_until(seconds(60), Sim::agrees)
         .expect("a new anchor");
@@ -34,14 +34,6 @@ fn failover(sim: &mut Sim, dead: usize) -> Duration {
         .max()
         .unwrap()
         .since(last)
-}
-
-/// PROTOCOL section 6, Suspicion.
-fn is_life(frame_type: FrameType) -> bool {
-    matches!(
-        frame_type,
-        FrameType::Anchor | FrameType::Epoch | FrameType::Roster
-    )
 }
 
 fn successions(sim: &Sim, since: Time) -> usize {
