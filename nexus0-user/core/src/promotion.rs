@@ -5,6 +5,7 @@ use core::time::Duration;
 use nexus0_common::wire::{Epoch, FrameType, GROUP, HEADER_LEN, Header, SIGNATURE_LEN, StillHere};
 
 use crate::admission::Admitted;
+use crate::election::Rank;
 use crate::epoch::{EpochKey, Rhythm};
 use crate::event::Reason;
 use crate::id::{ChainId, NodeId, RosterDigest};
@@ -12,7 +13,7 @@ use crate::identity::verify_strict;
 use crate::leave::bye;
 use crate::lineage::Lineage;
 use crate::node::{Event, Node};
-use crate::rule::{Claim, Judgement, Standing, disproved, judge, promoted_number};
+use crate::rule::{Claim, Judgement, Standing, disproved, gives_way, judge, promoted_number};
 use crate::send::{Under, signed_message};
 use crate::time::Time;
 use crate::timer::Timer;
@@ -173,11 +174,14 @@ impl Node {
         })
     }
 
+    /// Compared as between strangers: of two chains with one parent, promotions and beacons must name one winner.
     fn outranks_anchor(&self, id: NodeId) -> bool {
         let anchor = self.lineage.as_ref().map(|lineage| lineage.anchor);
-        let anchor = anchor.and_then(|anchor| self.roster.rank(anchor));
-        let rank = self.roster.rank(id);
-        rank.zip(anchor).is_some_and(|(rank, anchor)| rank < anchor)
+        let rank = |id| Some(Rank::between(&self.roster.get(id)?.grant));
+        let (other, own) = (rank(id), anchor.and_then(rank));
+        other
+            .zip(own)
+            .is_some_and(|(other, own)| gives_way(&own, &other))
     }
 
     fn accept_promotion(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {

@@ -310,6 +310,53 @@ impl World {
         (under, self.seal(body, &other))
     }
 
+    /// The joiner, an anchor by then, hands over to the anchor's other chain.
+    fn merge(&self) -> (Object, Merge) {
+        let mut body = Merge {
+            chain: [0xc2; 8],
+            number: 9,
+            remaining: 20_000,
+            epoch: 60_000,
+            pulse: 5_000,
+            flags: 1,
+            wire: 1,
+            next_wire: 1,
+            roster: [0x86; 8],
+            members: 2,
+            revocation: 3,
+            source: SOURCE,
+            grant: *self.anchor_grant.bytes(),
+            salt: [0x87; 32],
+            sealed: [0; 80],
+        };
+        let bytes = body_bytes(&body);
+        let (winners, next) = (Zeroizing::new([0x33; 32]), Zeroizing::new([0x34; 32]));
+        let seal = EpochSeal {
+            mesh: self.root.mesh_id(),
+            key: &self.current.material.seal,
+            salt: &body.salt,
+            sealer: self.joiner.node_id(),
+            chain: ChainId(body.chain),
+            number: body.number,
+        };
+        let sealed = seal
+            .seal_merge(&winners, Some(&next), &bytes[..228])
+            .unwrap();
+        let mut object = Object::default();
+        object
+            .hex("seal_key", &*self.current.material.seal)
+            .hex("salt", &body.salt)
+            .hex("sealer", &self.joiner.node_id().0)
+            .hex("chain", &body.chain)
+            .number("number", body.number)
+            .hex("associated_data", &bytes[..228])
+            .hex("current", &*winners)
+            .hex("next", &*next)
+            .hex("box", &sealed);
+        body.sealed = sealed;
+        (object, body)
+    }
+
     fn frame<B: Body>(
         &self,
         body: &B,
@@ -571,24 +618,8 @@ impl World {
             ..self.rekey_head()
         };
         all.object("REKEY", &self.frame(&body, anchor, current, GROUP).0);
-        let body = Merge {
-            chain: [0xc2; 8],
-            number: 9,
-            remaining: 20_000,
-            epoch: 60_000,
-            pulse: 5_000,
-            flags: 1,
-            wire: 1,
-            next_wire: 1,
-            roster: [0x86; 8],
-            members: 2,
-            revocation: 3,
-            source: PEER,
-            grant: *self.joiner_grant.bytes(),
-            salt: [0x87; 32],
-            sealed: [0x88; 80],
-        };
-        all.object("MERGE", &self.frame(&body, anchor, current, GROUP).0);
+        let body = self.merge().1;
+        all.object("MERGE", &self.frame(&body, joiner, current, GROUP).0);
         let exhibits = [epoch, self.contradiction()].map(|epoch| {
             let payload = self.frame(&epoch, anchor, current, GROUP).1;
             let frame = *payload.first_chunk().unwrap();
@@ -639,6 +670,7 @@ impl World {
         all.object("revocations", &self.revocations_object());
         all.object("rekey_box", &self.rekey().0);
         all.object("epoch_seal", &self.epoch().0)
+            .object("merge_box", &self.merge().0)
             .object("frames", &self.frames());
         let mut file = Object::default();
         file.object("", &all);
