@@ -447,3 +447,61 @@ impl KeyRing {
         self.keys.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::MeshId;
+    use nexus0_common::wire::FrameType;
+
+    const RHYTHM: Rhythm = Rhythm {
+        pulse: Duration::from_secs(5),
+        epoch: Duration::from_secs(60),
+    };
+
+    fn key(byte: u8, activation: u64) -> EpochKey {
+        let material = Material::derive(MeshId([1; 16]), zeroize::Zeroizing::new([byte; 32]));
+        let activation = Time(0) + Duration::from_secs(activation);
+        EpochKey::new(material, ChainId([byte; 8]), 1, activation, RHYTHM)
+    }
+
+    fn header() -> Header {
+        Header {
+            frame_type: FrameType::Ann,
+            version: 1,
+            class: Class::Multicast,
+            key_id: [0; 4],
+            sender: [2; 8],
+            sequence: 7,
+        }
+    }
+
+    #[test]
+    fn a_key_ended_early_keeps_its_windows_until_its_time_is_over() {
+        let (mut ring, mut ops) = (KeyRing::default(), Vec::new());
+        let id = key(1, 100).material.id;
+        ring.install(key(1, 100), &mut ops);
+        ring.find_mut(id).unwrap().commit(&header());
+        let at = |seconds| Time(0) + Duration::from_secs(seconds);
+        ring.end_before(ChainId([1; 8]), u64::MAX, at(110), &mut ops);
+        ring.sweep(at(189), &mut ops);
+        assert!(!ring.find(id).unwrap().valid(at(120)), "it is over");
+        ring.install(key(1, 100), &mut ops);
+        let back = ring.find(id).unwrap();
+        assert!(back.valid(at(120)) && !back.fresh(&header()), "no replay");
+        ring.sweep(at(190), &mut ops);
+        assert!(ring.find(id).is_none(), "an epoch and a half");
+    }
+
+    #[test]
+    fn a_key_that_made_room_is_remembered_until_its_time_is_over() {
+        let (mut ring, mut ops) = (KeyRing::default(), Vec::new());
+        for byte in 1..=5 {
+            ring.install(key(byte, 100 + u64::from(byte)), &mut ops);
+        }
+        let [first, last] = [1, 5].map(|byte| key(byte, 0).material.id);
+        assert!(ring.worn(first) && !ring.worn(last));
+        ring.sweep(Time(0) + Duration::from_secs(191), &mut ops);
+        assert!(!ring.worn(first));
+    }
+}

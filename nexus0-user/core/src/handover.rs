@@ -125,7 +125,12 @@ impl Node {
             .collect()
     }
 
-    fn merge_body(&mut self, now: Time, under: &Under, passage: &Passage) -> Option<MergeBody> {
+    pub(crate) fn merge_body(
+        &mut self,
+        now: Time,
+        under: &Under,
+        passage: &Passage,
+    ) -> Option<MergeBody> {
         let mut body = MergeBody {
             chain: passage.chain.0,
             number: passage.number,

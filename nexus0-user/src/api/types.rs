@@ -109,7 +109,7 @@ pub struct Status {
     pub role: Option<Role>,
     /// The anchor followed, or this node itself.
     pub anchor: Option<Member>,
-    /// The current chain.
+    /// The current chain; (`number`, `chain`) is the token that applications fence with.
     pub chain: Option<String>,
     /// The current epoch's number.
     pub number: Option<u64>,

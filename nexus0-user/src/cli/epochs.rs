@@ -30,6 +30,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     ])];
     rows.extend(epochs.epochs.iter().map(|epoch| row(epoch, epochs.now_ns)));
     print::data(&print::table(&rows));
+    if let Some(chain) = &epochs.chain {
+        print::data(&format!("chain {chain}"));
+    }
     Ok(())
 }
 

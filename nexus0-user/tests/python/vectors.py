@@ -76,6 +76,15 @@ def epoch_seal(v: Vectors, mesh: bytes) -> Vectors:
     return v | {"secret": opened.hex(), "sealed": crypto.seal(key, secret, associated).hex()}
 
 
+def merge_box(v: Vectors, mesh: bytes) -> Vectors:
+    names = ("seal_key", "salt", "sealer", "chain", "associated_data", "current", "next", "box")
+    seal_key, salt, sealer, chain, associated, current, following, box = (bytes.fromhex(v[name]) for name in names)
+    key = crypto.merge_box_key(seal_key, salt, mesh, sealer, chain, v["number"].to_bytes(8, "big"))
+    opened = crypto.unseal(key, box, associated) or b""
+    sealed = crypto.seal(key, current + following, associated)
+    return v | {"current": opened[:32].hex(), "next": opened[32:].hex(), "box": sealed.hex()}
+
+
 def rekey_box(v: Vectors, mesh: bytes, anchor: bytes, member: Identity) -> Vectors:
     """Sealed by the anchor to a member's agreement key, opened by the member. The associated data begin with
     chain, parent and number."""
@@ -167,6 +176,7 @@ def derive(v: Vectors) -> Vectors:
         },
         "answer_box": answer_box(v["answer_box"], mesh, anchor, joiner, request),
         "epoch_seal": epoch_seal(v["epoch_seal"], mesh),
+        "merge_box": merge_box(v["merge_box"], mesh),
         "rekey_box": rekey_box(v["rekey_box"], mesh, anchor, identities[people["joiner"]["node_id"]]),
         "revocations": revocations(v["revocations"], root),
         "frames": {name: frame(f, mesh, identities, keys, chains) for name, f in v["frames"].items()},

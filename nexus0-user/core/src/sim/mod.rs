@@ -49,6 +49,8 @@ mod joining;
 #[cfg(test)]
 mod lessons;
 #[cfg(test)]
+mod merging;
+#[cfg(test)]
 mod open;
 #[cfg(test)]
 mod partition;
