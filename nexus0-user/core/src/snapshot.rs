@@ -398,6 +398,10 @@ impl In<'_> {
         }
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "outside: could be read; inside: was there"
+    )]
     fn option<T>(&mut self, take: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.flag()? {
             take(self).map(Some)

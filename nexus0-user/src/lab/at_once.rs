@@ -19,8 +19,9 @@ impl Lab {
         }
         let go = crate::daemon::now();
         signal(self, Signal::SIGCONT);
-        late.iter()
-            .for_each(|index| self.nodes[*index].set_late(false));
+        for index in &late {
+            self.nodes[*index].set_late(false);
+        }
         Ok(go)
     }
 

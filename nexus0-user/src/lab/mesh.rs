@@ -36,9 +36,12 @@ impl Mesh {
     /// Makes a root and admits `count` nodes below `folder`, and `late` more that never lead.
     pub fn create(folder: &Path, count: usize, late: usize, equal_egos: bool) -> Result<Self> {
         let root = MeshRootFile::create(&folder.join("root"))?;
-        let ego = |number| match number <= count {
-            true => ego(number, count, equal_egos),
-            false => LATE_EGO,
+        let ego = |number| {
+            if number <= count {
+                ego(number, count, equal_egos)
+            } else {
+                LATE_EGO
+            }
         };
         let nodes = (1..=count + late)
             .map(|number| admit(&root, folder, number, ego(number)))
