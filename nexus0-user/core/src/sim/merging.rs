@@ -5,6 +5,7 @@ use core::time::Duration;
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::{Beacon, FrameType, GROUP};
 
+use super::checks::Sent;
 use super::partition::{changes, egos, heal, one_anchor, split};
 use super::{Sim, seconds};
 use crate::epoch::Rhythm;
@@ -73,7 +74,7 @@ fn every_frame_of_a_merge_may_be_lost_once() {
             .any(|sent| sent.from == from && sent.frame_type() == kind);
         assert!(lost, "the run repeats");
         sim.blocked.clear();
-        let took = sim.run_until(seconds(12), |sim| sim.agrees());
+        let took = sim.run_until(seconds(12), Sim::agrees);
         let took = took.unwrap_or_else(|| {
             sim.explain();
             panic!("{} of {from} lost", kind.name())
@@ -302,10 +303,7 @@ fn a_beacon_is_answered_by_a_beacon_or_a_probe_and_not_at_once_again() {
     let source = sim.nodes[4].address;
     sim.inject(0, source, GROUP, &frame);
     sim.inject(0, source, GROUP, &frame);
-    let answers: Vec<_> = sim.sent[sent..]
-        .iter()
-        .map(|sent| sent.frame_type())
-        .collect();
+    let answers: Vec<_> = sim.sent[sent..].iter().map(Sent::frame_type).collect();
     assert_eq!(answers, [FrameType::Beacon]);
     assert!(
         sim.sent[sent].payload.len() <= frame.len(),
