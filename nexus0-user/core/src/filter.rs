@@ -117,6 +117,8 @@ pub struct Filter<M> {
     peers: BTreeMap<NodeId, u32>,
     /// Peers of an earlier controller that this one has not asked for yet.
     orphans: Vec<NodeId>,
+    /// Slots of nodes that went, with their windows: whoever comes back finds them again.
+    gone: BTreeMap<NodeId, u32>,
     next_peer: u32,
     uses: u64,
 }
@@ -134,6 +136,7 @@ impl<M: Maps> Filter<M> {
             rested: [0; KEY_SLOTS],
             peers: BTreeMap::new(),
             orphans: Vec::new(),
+            gone: BTreeMap::new(),
             next_peer: 0,
             uses: 0,
         };
@@ -382,10 +385,17 @@ impl<M: Maps> Filter<M> {
             };
             self.remove_peer(orphan)?;
         }
-        let Some(slot) = self.free_peer_slot() else {
-            return Ok(());
+        let slot = match self.gone.remove(&id) {
+            Some(own) => own,
+            None => {
+                let Some(slot) = self.free_peer_slot() else {
+                    return Ok(());
+                };
+                self.gone.retain(|_, gone| *gone != slot);
+                self.maps.clear_peer(slot)?;
+                slot
+            }
         };
-        self.maps.clear_peer(slot)?;
         self.maps.write_peer(id.0, slot)?;
         self.peers.insert(id, slot);
         Ok(())
@@ -403,10 +413,11 @@ impl<M: Maps> Filter<M> {
 
     fn remove_peer(&mut self, id: NodeId) -> Result<(), M::Error> {
         self.orphans.retain(|orphan| *orphan != id);
-        match self.peers.remove(&id) {
-            Some(_) => self.maps.remove_peer(id.0),
-            None => Ok(()),
-        }
+        let Some(slot) = self.peers.remove(&id) else {
+            return Ok(());
+        };
+        self.gone.insert(id, slot);
+        self.maps.remove_peer(id.0)
     }
 
     fn commit_signed(

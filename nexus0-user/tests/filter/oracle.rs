@@ -38,8 +38,8 @@ pub(crate) enum Deviation {
     HastySigned,
     /// The key that ends last makes room.
     WrongEviction,
-    /// A member that returns finds its windows as it left them.
-    OldWindows,
+    /// A member that returns begins with empty windows.
+    LostWindows,
     /// Answers are heard by who is not joining.
     OpenDoor,
     /// What the strangers' rate refuses is not charged to its source.
@@ -62,7 +62,7 @@ impl Deviation {
         Self::ShortTag,
         Self::HastySigned,
         Self::WrongEviction,
-        Self::OldWindows,
+        Self::LostWindows,
         Self::OpenDoor,
         Self::RefusedFree,
         Self::OneHalf,
@@ -123,6 +123,8 @@ pub(crate) struct Oracle {
     door_id: [u8; 4],
     keys: BTreeMap<[u8; 4], Key>,
     members: BTreeMap<[u8; 8], Due>,
+    /// Senders that went, and what they are due.
+    gone: BTreeMap<[u8; 8], Due>,
     windows: BTreeMap<WindowOf, Seen>,
     halves: [Half; 2],
 }
@@ -173,6 +175,7 @@ impl Oracle {
             door_id,
             keys: BTreeMap::from([(door_id, door)]),
             members: BTreeMap::new(),
+            gone: BTreeMap::new(),
             windows: BTreeMap::new(),
             halves: Default::default(),
         }
@@ -207,12 +210,15 @@ impl Oracle {
     }
 
     pub(crate) fn install_peer(&mut self, id: [u8; 8]) {
-        self.members.entry(id).or_default();
+        let due = self.gone.remove(&id).unwrap_or_default();
+        self.members.entry(id).or_insert(due);
     }
 
     pub(crate) fn remove_peer(&mut self, id: [u8; 8]) {
-        self.members.remove(&id);
-        if self.deviation != Some(Deviation::OldWindows) {
+        if let Some(due) = self.members.remove(&id) {
+            self.gone.insert(id, due);
+        }
+        if self.deviation == Some(Deviation::LostWindows) {
             self.windows.retain(|(sender, _, _), _| *sender != id);
         }
     }

@@ -245,12 +245,27 @@ fn a_peer_slot_is_cleared_before_the_peer_is_known() {
     assert_eq!(writes, [Write::ClearPeer(0), Write::Peer([7; 8], 0)]);
     assert_eq!(apply(&mut filter, &MapOp::InstallPeer(NodeId([7; 8]))), []);
     apply(&mut filter, &MapOp::RemovePeer(NodeId([7; 8])));
-    let writes = apply(&mut filter, &MapOp::InstallPeer(NodeId([7; 8])));
+    let writes = apply(&mut filter, &MapOp::InstallPeer(NodeId([8; 8])));
     assert_eq!(
         writes,
-        [Write::ClearPeer(1), Write::Peer([7; 8], 1)],
+        [Write::ClearPeer(1), Write::Peer([8; 8], 1)],
         "slots rest too"
     );
+}
+
+#[test]
+fn a_peer_that_returns_finds_its_windows_unless_another_took_its_slot() {
+    let id = |index: usize| NodeId((index as u64).to_be_bytes());
+    let mut filter = adopt(fresh(), MESH);
+    apply(&mut filter, &MapOp::InstallPeer(id(0)));
+    apply(&mut filter, &MapOp::RemovePeer(id(0)));
+    let writes = apply(&mut filter, &MapOp::InstallPeer(id(0)));
+    assert_eq!(writes, [Write::Peer(id(0).0, 0)], "nothing is cleared");
+    apply(&mut filter, &MapOp::RemovePeer(id(0)));
+    (1..=MAX_PEERS).for_each(|index| drop(apply(&mut filter, &MapOp::InstallPeer(id(index)))));
+    apply(&mut filter, &MapOp::RemovePeer(id(5)));
+    let writes = apply(&mut filter, &MapOp::InstallPeer(id(0)));
+    assert!(matches!(writes[..], [Write::ClearPeer(_), Write::Peer(..)]));
 }
 
 #[test]
