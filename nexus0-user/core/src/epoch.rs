@@ -334,7 +334,7 @@ impl KeyRing {
             .map(|key| key.material.id);
         if let Some(key_id) = first {
             self.forget(key_id);
-            ops.push(MapOp::RemoveKey { key_id });
+            ops.push(disuse(key_id));
         }
     }
 
@@ -402,6 +402,8 @@ impl KeyRing {
             key_id: key.material.id,
         }));
         self.keys.retain(|key| !over(key));
+        let done = self.worn.iter().filter(|(_, over)| *over <= now);
+        ops.extend(done.map(|(key_id, _)| MapOp::RemoveKey { key_id: *key_id }));
         self.worn.retain(|(_, over)| *over > now);
     }
 
@@ -424,9 +426,11 @@ impl KeyRing {
     pub(crate) fn remove(&mut self, key_id: KeyId, ops: &mut Vec<MapOp>) {
         if self.find(key_id).is_some_and(|key| !key.windows.is_empty()) {
             self.forget(key_id);
+            ops.push(disuse(key_id));
+        } else {
+            self.keys.retain(|key| key.material.id != key_id);
+            ops.push(MapOp::RemoveKey { key_id });
         }
-        self.keys.retain(|key| key.material.id != key_id);
-        ops.push(MapOp::RemoveKey { key_id });
     }
 
     /// Wipes all keys but one chain's.
@@ -435,16 +439,23 @@ impl KeyRing {
         let over: Vec<KeyId> = over.map(|key| key.material.id).collect();
         for key_id in over {
             self.forget(key_id);
-            ops.push(MapOp::RemoveKey { key_id });
+            ops.push(disuse(key_id));
         }
     }
 
     /// Wipes all keys.
     pub(crate) fn clear(&mut self, ops: &mut Vec<MapOp>) {
-        ops.extend(self.keys.iter().map(|key| MapOp::RemoveKey {
-            key_id: key.material.id,
-        }));
+        ops.extend(self.keys.iter().map(|key| disuse(key.material.id)));
         self.keys.clear();
+    }
+}
+
+/// Ends a key in the filter but leaves it its windows: should the key come back to this machine, in another life
+/// of the node even, nothing recorded under it passes twice (R9).
+fn disuse(key_id: KeyId) -> MapOp {
+    MapOp::SetKeyEnd {
+        key_id,
+        not_after: Time(0),
     }
 }
 

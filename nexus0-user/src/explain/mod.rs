@@ -155,7 +155,7 @@ mod tests {
             (53, 2, "destination", "destination"),
             (59, 104, "lengths", "udp-length"),
             (62, b'X', "magic", "magic"),
-            (64, 2, "version", "version"),
+            (64, 3, "version", "version"),
             (65, 0x81, "class", "class"),
             (65, 2, "length", "length"),
         ];

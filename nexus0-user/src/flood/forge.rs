@@ -114,7 +114,7 @@ impl Forge {
             Kind::Class => Some(self.spoilt(3, |byte| byte | UNICAST_BIT)?),
             Kind::Magic => Some(self.spoilt(index % 2, |byte| !byte)?),
             Kind::Version => Some(self.spoilt(2, |_| 3 + (index % 253) as u8)?),
-            Kind::Type => Some(self.spoilt(3, |_| [0, 7, 11, 15, 22, 127][index % 6])?),
+            Kind::Type => Some(self.spoilt(3, |_| [0, 23, 24, 31, 32, 127][index % 6])?),
             Kind::Length => Some(self.padded(1 + index % 63)?),
             Kind::UnknownKey => Some(self.wrong(|_| ())?),
             Kind::DoorUnknown => Some(self.request(random()?)?),

@@ -373,6 +373,7 @@ mod tests {
             ..Line::default()
         };
         ledger.tell(&life("a"), "k4", announced);
+        ledger.chain("k5", "d");
         assert_eq!(ledger.balance().lost, 0);
     }
 
