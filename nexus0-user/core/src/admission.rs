@@ -211,6 +211,7 @@ impl Node {
         self.roster.heard(frame.sender, now, frame.source, proved);
         if self.is_anchor() {
             self.confirm_newcomer(now, frame.sender);
+            self.watch_returned(now, frame);
         }
     }
 }

@@ -54,6 +54,7 @@ struct Answered {
     ephemeral: [u8; 32],
     number: u64,
     has_next: bool,
+    floor: u64,
     entry: [u8; ANSWER_ENTRY_LEN],
 }
 
@@ -157,7 +158,6 @@ impl Node {
             return None;
         }
         self.counters.requests_verified += 1;
-        self.drop_preemptor(now, frame.sender);
         self.admit_applicant(now, grant, body.highest)?;
         let (node, ephemeral) = (frame.sender, body.ephemeral);
         self.desk.queue.push(Applicant {
@@ -252,6 +252,7 @@ impl Node {
                 ephemeral,
                 number,
                 has_next,
+                floor: welcome.floor,
                 entry,
             };
             self.desk.answered.insert(node, row);
@@ -363,6 +364,16 @@ impl Node {
                 grant: *self.grant.bytes(),
             },
         )
+    }
+
+    /// A preemptor that has joined again knows nothing of its preemption. Not its request shows that, which anybody could
+    /// have recorded, but a sequence above the floor in its answer.
+    pub(crate) fn watch_returned(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
+        let row = self.desk.answered.get(&frame.sender)?;
+        if frame.header.sequence > row.floor {
+            self.drop_preemptor(now, frame.sender)?;
+        }
+        Some(())
     }
 
     /// A joiner under this anchor was heard under the epoch's key: it is a member now.

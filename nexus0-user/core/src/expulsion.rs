@@ -358,8 +358,16 @@ impl Node {
         }
         let grant = self.strangers_grant(&beacon.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
-        self.event(Event::Rejoining);
-        self.start_join(now);
+        let pause = self.between(Duration::ZERO, self.rhythm.pulses(1, 20));
+        self.timers.set_once(Timer::Rejoin, now + pause);
         Some(())
+    }
+
+    /// Joins again what a beacon has shown, each in its own moment.
+    pub(crate) fn rejoin(&mut self, now: Time) {
+        if self.join.is_none() && !self.is_anchor() {
+            self.event(Event::Rejoining);
+            self.start_join(now);
+        }
     }
 }

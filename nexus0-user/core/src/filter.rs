@@ -385,16 +385,15 @@ impl<M: Maps> Filter<M> {
             };
             self.remove_peer(orphan)?;
         }
-        let slot = match self.gone.remove(&id) {
-            Some(own) => own,
-            None => {
-                let Some(slot) = self.free_peer_slot() else {
-                    return Ok(());
-                };
-                self.gone.retain(|_, gone| *gone != slot);
-                self.maps.clear_peer(slot)?;
-                slot
-            }
+        let slot = if let Some(own) = self.gone.remove(&id) {
+            own
+        } else {
+            let Some(slot) = self.free_peer_slot() else {
+                return Ok(());
+            };
+            self.gone.retain(|_, gone| *gone != slot);
+            self.maps.clear_peer(slot)?;
+            slot
         };
         self.maps.write_peer(id.0, slot)?;
         self.peers.insert(id, slot);

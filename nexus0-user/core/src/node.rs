@@ -460,6 +460,7 @@ impl Node {
             Timer::RepeatBreak => self.repeat_break(now),
             Timer::PassOn => drop(self.send_list(now)),
             Timer::AskRevocations => drop(self.ask_revocations(now)),
+            Timer::Rejoin => self.rejoin(now),
             Timer::Sweep => self.sweep(now),
         }
     }

@@ -47,6 +47,8 @@ pub(crate) enum Timer {
     PassOn,
     /// Ask for a newer revocation list.
     AskRevocations,
+    /// Join again.
+    Rejoin,
     /// Forget what is over.
     Sweep,
 }
