@@ -55,6 +55,8 @@ struct Answered {
     number: u64,
     has_next: bool,
     floor: u64,
+    /// Another request of this node was put off.
+    held: bool,
     entry: [u8; ANSWER_ENTRY_LEN],
 }
 
@@ -137,7 +139,11 @@ impl Node {
             && now.since(row.at) < PER_NODE
         {
             let row = row.clone();
-            return (row.request == request).then(|| self.repeat_answer(now, &row))?;
+            return if row.request == request {
+                self.repeat_answer(now, &row)
+            } else {
+                self.put_off(&row, frame, &body, request)
+            };
         }
         if self
             .desk
@@ -175,6 +181,35 @@ impl Node {
             self.timers.set_once(Timer::Batch, now + GATHER);
         }
         Some(())
+    }
+
+    /// A node that asks anew so soon, having started again, is told once that there is a mesh.
+    fn put_off(
+        &mut self,
+        row: &Answered,
+        frame: &Admitted<'_>,
+        body: &Request,
+        request: RequestId,
+    ) -> Option<()> {
+        if row.held {
+            return None;
+        }
+        let grant = self.strangers_grant(&body.grant, frame.sender)?;
+        self.check_signature(frame, grant.public_key())?;
+        self.desk.answered.get_mut(&frame.sender)?.held = true;
+        self.hold(frame.source, request)
+    }
+
+    fn hold(&mut self, destination: [u8; 16], request: RequestId) -> Option<()> {
+        self.counters.holds_sent += 1;
+        let grant = *self.grant.bytes();
+        self.send_door(
+            destination,
+            &Hold {
+                request: request.0,
+                grant,
+            },
+        )
     }
 
     /// Makes a joiner known to the filter until it is heard.
@@ -253,6 +288,7 @@ impl Node {
                 number,
                 has_next,
                 floor: welcome.floor,
+                held: false,
                 entry,
             };
             self.desk.answered.insert(node, row);
@@ -356,14 +392,7 @@ impl Node {
         let grant = self.strangers_grant(&body.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
         self.desk.overheard.get_mut(&frame.sender)?.held = true;
-        self.counters.holds_sent += 1;
-        self.send_door(
-            frame.source,
-            &Hold {
-                request: request.0,
-                grant: *self.grant.bytes(),
-            },
-        )
+        self.hold(frame.source, request)
     }
 
     /// A preemptor that has joined again knows nothing of its preemption. Not its request shows that, which anybody could

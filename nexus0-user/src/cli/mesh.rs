@@ -25,7 +25,7 @@ enum Verb {
     Init(Init),
     /// Admit a node: sign its name, type, zone and ego
     Grant(Grants),
-    /// Expel nodes: sign the next revocation list and hand it to the nodes here
+    /// Expel nodes: sign the next list and hand it to the nodes here
     Revoke(super::revoke::Args),
 }
 

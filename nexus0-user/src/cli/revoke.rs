@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The root's files
     #[arg(long, value_name = "DIR", env = "NX0_STATE_DIR", default_value = STATE_DIR)]
     dir: PathBuf,
-    /// The running node that gets the list [default: all that run here]
+    /// Who gets the list [default: all here]
     #[arg(long, value_name = "IF", env = "NX0_IFACE")]
     iface: Option<String>,
     /// Control sockets

@@ -28,7 +28,7 @@ use crate::store::{
 /// Options of `run`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Interface; may be repeated: each is a link with a node of its own
+    /// Interface; repeat it for a node on each
     #[arg(long, value_name = "IF", env = "NX0_IFACE", required = true, value_delimiter = ',', value_parser = interface_name)]
     iface: Vec<String>,
     /// Sockets and pins
@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// The grant [default: grant.json in the state folder]
     #[arg(long, value_name = "FILE")]
     grant: Option<PathBuf>,
-    /// Take part in the open mesh of this name, without a grant: everybody who knows the name can
+    /// An open mesh: who knows its name is in, without a grant
     #[arg(long, value_name = "NAME", conflicts_with_all = ["grant", "mesh_root"], value_parser = open_name)]
     open: Option<String>,
     #[command(flatten)]

@@ -75,8 +75,7 @@ pub(super) struct Args {
     /// Kill the anchor once, half-way; it comes back twelve pulses later
     #[arg(long)]
     kill_anchor: bool,
-    /// Each seed draws its own nodes, link and faults; then all faults end
-    /// and one mesh, a quiet time, a failover and a join are demanded
+    /// Each seed draws nodes, link and faults, then must heal
     #[arg(long)]
     swarm: bool,
     /// A mesh and timed steps, as in docs/scenarios

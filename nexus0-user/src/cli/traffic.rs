@@ -10,7 +10,7 @@ use crate::traffic::{NODES, Report, SIZES, markdown, plot, table};
 /// Options of `traffic`.
 #[derive(ClapArgs)]
 pub(super) struct Args {
-    /// Sizes to simulate; 200 takes seconds, 500 a few minutes
+    /// Sizes to simulate
     #[arg(long, value_name = "N,N,..", value_delimiter = ',', default_values_t = SIZES)]
     nodes: Vec<usize>,
     /// One JSON object

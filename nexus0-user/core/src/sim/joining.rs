@@ -149,3 +149,17 @@ fn an_ordinary_node_comes_back_without_its_state() {
     sim.run(seconds(130));
     assert_eq!(sim.assert_one_anchor(), 0);
 }
+
+#[test]
+fn a_node_that_starts_again_at_once_waits_for_its_answer_and_starts_no_chain() {
+    let mut sim = Sim::settled(6, &[50, 40]);
+    for _ in 0..2 {
+        sim.kill(1);
+        sim.start(1);
+        let took = sim.run_until(seconds(4), Sim::agrees);
+        assert!(took.is_some(), "{:?}", sim.anchors());
+        sim.run(core::time::Duration::from_millis(300));
+    }
+    let started = sim.events(|event| matches!(event, Event::ColdStart { .. }));
+    assert_eq!(started.len(), 1, "one chain was ever started: {started:?}");
+}
