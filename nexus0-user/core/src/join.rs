@@ -24,6 +24,8 @@ use crate::timer::Timer;
 
 /// How long a better anchor's answer may still come.
 const MOVE_UP: Duration = Duration::from_millis(50);
+/// A HOLD lasts beyond the time in which an anchor computes nothing more for a node, however short the pulse.
+const SHORTEST_HOLD: Duration = Duration::from_millis(2_500);
 /// Before this a joiner starts no chain.
 pub(crate) const SETTLING: Duration = Duration::from_secs(1);
 
@@ -256,7 +258,7 @@ impl Node {
         }
         let grant = self.strangers_grant(&hold.grant, frame.sender)?;
         self.check_signature(frame, grant.public_key())?;
-        let until = now + self.rhythm.pulses(4, 1);
+        let until = now + self.rhythm.pulses(4, 1).max(SHORTEST_HOLD);
         self.join.as_mut()?.held = Some(until);
         Some(())
     }

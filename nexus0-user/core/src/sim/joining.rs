@@ -158,7 +158,7 @@ fn a_node_that_starts_again_at_once_waits_for_its_answer_and_starts_no_chain() {
         sim.start(1);
         let took = sim.run_until(seconds(4), Sim::agrees);
         assert!(took.is_some(), "{:?}", sim.anchors());
-        sim.run(core::time::Duration::from_millis(300));
+        sim.run(Duration::from_millis(300));
     }
     let started = sim.events(|event| matches!(event, Event::ColdStart { .. }));
     assert_eq!(started.len(), 1, "one chain was ever started: {started:?}");
