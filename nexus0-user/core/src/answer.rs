@@ -161,7 +161,7 @@ impl Node {
         }
         self.check_signature(frame, grant.public_key())?;
         if !self.understands(now, &body) {
-            return None;
+            return self.make_way(now, &body);
         }
         self.counters.requests_verified += 1;
         self.admit_applicant(now, grant, body.highest)?;

@@ -96,6 +96,21 @@ impl Node {
         current
     }
 
+    /// Whether a request shows the nonce of this pulse or the last.
+    pub(crate) fn is_door_nonce(&self, nonce: [u8; 4]) -> bool {
+        nonce != [0; 4] && self.at_door.nonces.contains(&nonce)
+    }
+
+    /// Shows the nonce to one who needs it, with less bytes than a request has.
+    pub(crate) fn show_nonce(&mut self, now: Time) -> Option<()> {
+        let rested = |at: Time| now.since(at) >= self.rhythm.pulses(1, 5);
+        if !self.at_door.last_beacon.is_none_or(rested) {
+            return None;
+        }
+        self.at_door.last_beacon = Some(now);
+        self.send_beacon()
+    }
+
     /// A nonce whose reply will be bound.
     pub(crate) fn probe_nonce(&mut self) -> [u8; 16] {
         let mut nonce: [u8; 16] = self.random();

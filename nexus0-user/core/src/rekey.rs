@@ -74,13 +74,8 @@ struct Break {
 }
 
 impl Node {
-    /// The anchor leaves the expelled behind.
+    /// The anchor goes on in a chain of its own: without the expelled, or in an older wire version.
     pub(crate) fn break_chain(&mut self, now: Time) {
-        self.renew_chain(now, BREAK, Reason::Break);
-    }
-
-    /// The anchor goes on in a wire version that a waiting joiner speaks too.
-    pub(crate) fn lower_version(&mut self, now: Time) {
         self.renew_chain(now, BREAK, Reason::Break);
     }
 

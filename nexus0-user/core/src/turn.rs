@@ -241,12 +241,8 @@ impl Node {
             let seal = self.epoch_seal(body, frame.sender, &under.material);
             seal.open(&body.sealed, &context(body)?)?
         };
-        let material = Material::derive(self.mesh, secret);
-        let usable = material.id == KeyId(body.key_id)
-            && material.id != self.door.id
-            && material.id != KeyId::default();
-        let spoken = self.speaks(body.wire);
-        (usable && spoken).then(|| material.speaking(body.wire))
+        let material = self.usable(secret, body.wire)?;
+        (material.id == KeyId(body.key_id)).then_some(material)
     }
 
     /// Someone says which epoch comes next.

@@ -30,23 +30,33 @@ impl Node {
             .max(*self.config.wire.start())
     }
 
-    /// Whether a joiner can take part in the current epoch. For one that is only too old the anchor breaks the
-    /// chain and goes on in a version that both speak.
-    pub(crate) fn understands(&mut self, now: Time, request: &Request) -> bool {
-        let spoken = request.lowest..=request.highest;
-        let chain = self.lineage.as_ref().map(|lineage| lineage.chain);
-        let current = chain.and_then(|chain| self.keys.current(chain, now));
-        let Some(wire) = current.map(|key| key.material.wire) else {
-            return false;
-        };
-        if !spoken.is_empty() && request.highest < wire && self.speaks(request.highest) {
-            self.desk.older = Some(Older {
-                highest: request.highest,
-                until: now + self.rhythm.epoch.saturating_mul(2),
-            });
-            self.lower_version(now);
+    /// Whether a joiner can take part in the current epoch.
+    pub(crate) fn understands(&self, now: Time, request: &Request) -> bool {
+        let wire = self.current_version(now);
+        wire.is_some_and(|wire| (request.lowest..=request.highest).contains(&wire))
+    }
+
+    /// For a joiner that is only too old the anchor breaks the chain and goes on in a version that both speak: once
+    /// the request shows the door's nonce, for others anybody may have recorded. Until then it is shown one.
+    pub(crate) fn make_way(&mut self, now: Time, request: &Request) -> Option<()> {
+        let wire = self.current_version(now)?;
+        if request.highest >= wire || !self.speaks(request.highest) {
+            return None;
         }
-        spoken.contains(&wire)
+        if !self.is_door_nonce(request.door_nonce) {
+            return self.show_nonce(now);
+        }
+        self.desk.older = Some(Older {
+            highest: request.highest,
+            until: now + self.rhythm.epoch.saturating_mul(2),
+        });
+        self.break_chain(now);
+        Some(())
+    }
+
+    fn current_version(&self, now: Time) -> Option<u8> {
+        let chain = self.lineage.as_ref()?.chain;
+        Some(self.keys.current(chain, now)?.material.wire)
     }
 
     /// Whether this node speaks a version.

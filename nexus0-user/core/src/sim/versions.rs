@@ -113,6 +113,32 @@ fn a_joiner_that_is_too_old_is_let_in_at_a_lower_version() {
 }
 
 #[test]
+fn a_recorded_request_of_an_old_node_moves_nothing() {
+    let mut sim = mesh(7, &[BOTH, BOTH, BOTH, OLD]);
+    let recorded = sim.sent.iter().find(|sent| {
+        sent.from == 3 && sent.frame_type() == nexus0_common::wire::FrameType::ReqEpoch
+    });
+    let (source, recorded) = (sim.nodes[3].address, recorded.unwrap().payload.clone());
+    sim.input(3, crate::node::Input::Leave);
+    sim.kill(3);
+    sim.run(seconds(200));
+    let anchor = sim.assert_one_anchor();
+    assert_eq!(spoken(&sim, sim.now - seconds(20)), [HIGHEST_VERSION]);
+    let chain = sim.node(anchor).view(sim.now).chain;
+    for _ in 0..20 {
+        let verdict = sim.inject(anchor, source, nexus0_common::wire::GROUP, &recorded);
+        assert_eq!(
+            verdict,
+            nexus0_common::reason::Verdict::Accepted,
+            "it knocks"
+        );
+        sim.run(seconds(10));
+    }
+    assert_eq!(sim.node(anchor).view(sim.now).chain, chain);
+    assert_eq!(spoken(&sim, sim.now - seconds(60)), [HIGHEST_VERSION]);
+}
+
+#[test]
 fn a_node_that_shares_no_version_stays_outside_and_harms_nobody() {
     let mut sim = mesh(6, &[OLD, OLD, OLD]);
     sim.add(99);
