@@ -16,7 +16,7 @@
 
 use core::time::Duration;
 
-use nexus0_common::wire::{Epoch, GROUP};
+use nexus0_common::wire::{Epoch, GROUP, Pulse};
 
 use crate::admission::Admitted;
 use crate::epoch::{EpochKey, Rhythm};
@@ -32,9 +32,6 @@ use crate::turn::PREEMPTION;
 const MAX_LEVEL: u32 = 5;
 /// A change of anchor within so many hold-downs of the one before doubles the next.
 const CALM: u32 = 10;
-/// Whoever is new may have missed the announcement.
-const FOR_NEWCOMERS: Duration = Duration::from_millis(500);
-
 /// An announced change of anchor.
 #[derive(Clone, Debug)]
 pub(crate) struct Preemption {
@@ -272,10 +269,26 @@ impl Node {
             .preemption
             .as_ref()
             .is_some_and(|held| held.by == self.id);
-        let soon = now + FOR_NEWCOMERS;
-        if own && self.timers.get(Timer::Preempt).is_none_or(|at| at > soon) {
-            self.timers.set(Timer::Preempt, soon);
+        if own {
+            self.timers
+                .bring_forward(Timer::Preempt, now + self.rhythm.pulses(1, 10));
         }
+    }
+
+    /// A member that names no key for the coming turn came in after all was said: the anchor's next pulse, then
+    /// the preemptor's announcement, come early.
+    pub(crate) fn catch_up(&mut self, now: Time, pulse: &Pulse) -> Option<()> {
+        if pulse.next_key != [0; 4] || !self.yields() {
+            return None;
+        }
+        if !self.is_anchor() {
+            self.repeat_for_newcomer(now);
+            return Some(());
+        }
+        let last = self.lineage.as_ref()?.last_pulse.as_ref()?.at;
+        let soon = (now + self.rhythm.pulses(1, 20)).max(last + self.rhythm.pulses(1, 5));
+        self.timers.bring_forward(Timer::Pulse, soon);
+        Some(())
     }
 
     /// A member says that it takes over after the next turn.

@@ -73,6 +73,7 @@ impl Node {
         let body = Pulse::parse(frame.body())?;
         if frame.chain == self.lineage.as_ref().map(|lineage| lineage.chain) {
             self.doubt(now, frame, &body);
+            self.catch_up(now, &body);
         }
         self.compare_low(now, frame, body.revocation);
         Some(())

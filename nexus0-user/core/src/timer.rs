@@ -68,6 +68,12 @@ impl Timers {
         self.0.entry(timer).or_insert(at);
     }
 
+    /// Sets a deadline unless an earlier one is set.
+    pub(crate) fn bring_forward(&mut self, timer: Timer, at: Time) {
+        let due = self.0.entry(timer).or_insert(at);
+        *due = (*due).min(at);
+    }
+
     /// Clears a deadline.
     pub(crate) fn stop(&mut self, timer: Timer) {
         self.0.remove(&timer);
@@ -76,11 +82,6 @@ impl Timers {
     /// Whether a deadline is set.
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.0.contains_key(&timer)
-    }
-
-    /// A deadline, if it is set.
-    pub(crate) fn get(&self, timer: Timer) -> Option<Time> {
-        self.0.get(&timer).copied()
     }
 
     /// Clears all.

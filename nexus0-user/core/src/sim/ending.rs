@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::drive::Drive;
 use super::host::Sleep;
+use super::network::Sim;
 use crate::node::Role;
 use crate::time::{Time, part};
 
@@ -61,12 +62,12 @@ impl Drive<'_> {
         part(self.plan.config.pulse, numerator, denominator)
     }
 
-    /// Waits for one mesh; how long it took.
-    fn agreement_within(&mut self, limit: Duration) -> Option<Duration> {
+    /// Waits until something holds; how long it took.
+    fn wait(&mut self, limit: Duration, holds: impl Fn(&Sim) -> bool) -> Option<Duration> {
         let start = self.sim.now;
         while self.sim.now.since(start) <= limit {
             self.sim.run(LOOK);
-            if self.sim.agrees() {
+            if holds(&self.sim) {
                 return Some(self.sim.now.since(start));
             }
         }
@@ -79,7 +80,7 @@ impl Drive<'_> {
             self.watch().tally.cold_starts,
         );
         let limit = self.plan.config.epoch + self.pulses(20, 1);
-        let Some(took) = self.agreement_within(limit) else {
+        let Some(took) = self.wait(limit, Sim::agrees) else {
             let all = self.running();
             let why = self.sim.leader(&all).err().unwrap_or_default();
             self.unmet(
@@ -179,7 +180,7 @@ impl Drive<'_> {
         } else {
             self.pulses(26, 5)
         };
-        let Some(took) = self.agreement_within(limit) else {
+        let Some(took) = self.wait(limit, Sim::is_united) else {
             self.unmet(
                 "failover-bound",
                 Some(dead),

@@ -364,16 +364,22 @@ impl Sim {
 
     /// Whether there is one anchor, and everyone running follows it and knows everyone.
     pub(crate) fn agrees(&self) -> bool {
+        let members = self.staying().count();
+        let knows_all = |node: &Node| node.roster.succession().len() == members;
+        self.is_united() && self.staying().all(|(_, node)| knows_all(node))
+    }
+
+    /// Whether there is one anchor, and everyone running follows it and has its roster, on which somebody who
+    /// went may still stand.
+    pub(crate) fn is_united(&self) -> bool {
         let [anchor] = self.anchors()[..] else {
             return false;
         };
-        let members = self.staying().count();
         let lineage = &self.node(anchor).lineage;
         let chain = lineage.as_ref().map(|lineage| lineage.chain);
         self.staying().all(|(_, node)| {
-            node.lineage.as_ref().map(|lineage| lineage.chain) == chain
-                && node.complete()
-                && node.roster.succession().len() == members
+            let followed = node.lineage.as_ref().map(|lineage| lineage.chain);
+            followed == chain && node.complete()
         })
     }
 }

@@ -77,7 +77,7 @@ impl Sim {
     }
 
     /// A recorded frame with some bits turned, or from or to another address, or with another class.
-    fn change(&mut self, packet: &Packet) -> &'static str {
+    fn change(&mut self, packet: &Rc<Packet>) -> &'static str {
         let mut payload = packet.payload().to_vec();
         let (mut source, destination) = (packet.source, packet.destination);
         let body = payload.len().saturating_sub(TRAILER_LEN + HEADER_LEN) as u64;
@@ -95,6 +95,11 @@ impl Sim {
                     payload[at] = self.draw(256) as u8;
                 }
             }
+        }
+        if payload == packet.payload() && source == packet.source {
+            // The bytes drawn were the bytes that stood there.
+            self.put(None, packet);
+            return "stranger-replayed";
         }
         self.throw(source, destination, &payload);
         "stranger-mutated"

@@ -411,19 +411,19 @@ impl Watch {
             ..
         } = event
         {
+            self.epochs.entered(now, index, *chain);
+            if let Some(timeline) = &mut self.timeline {
+                let anchor = self.ids.iter().position(|id| id == new);
+                timeline.follows(now, index, anchor);
+            }
             let held = self.deposed.changed(now, index, *old, *reason);
             if self.liars.contains(&index) {
                 return;
             }
             self.check("deposed", now, index, held);
-            self.epochs.entered(now, index, *chain);
             if self.calm && *reason != Reason::Preemption && self.outlaws.is_empty() {
                 let what = format!("{old:?} to {new} for {reason:?}");
                 self.violated("calm", now, Some(index), what);
-            }
-            if let Some(timeline) = &mut self.timeline {
-                let anchor = self.ids.iter().position(|id| id == new);
-                timeline.follows(now, index, anchor);
             }
         }
     }
