@@ -37,8 +37,10 @@ pub(crate) struct Lineage {
     pub(crate) since: Time,
     /// When the whole roster was last known.
     pub(crate) complete_at: Time,
-    /// The anchor's last signed sign of life.
+    /// The anchor's last signed sign of life, heard or shown by another.
     pub(crate) last_life: Time,
+    /// The last one heard.
+    pub(crate) last_heard: Time,
     /// The anchor's last pulse.
     pub(crate) last_pulse: Option<LastPulse>,
     /// The previous anchor's last pulse.
@@ -65,6 +67,7 @@ impl Lineage {
             since: now,
             complete_at: now,
             last_life: now,
+            last_heard: now,
             last_pulse: None,
             previous_pulse: None,
             gone: None,
@@ -72,5 +75,11 @@ impl Lineage {
             named: None,
             roster: RosterDigest::default(),
         }
+    }
+
+    /// The anchor lives: this node heard it.
+    pub(crate) fn hear(&mut self, now: Time) {
+        self.last_life = now;
+        self.last_heard = now;
     }
 }

@@ -36,7 +36,7 @@ use crate::lineage::Lineage;
 use crate::membership::Draft;
 use crate::merge::{Merge, Rivals};
 use crate::preemption::{HoldDown, Preemption};
-use crate::promotion::Promotion;
+use crate::promotion::{Promotion, Retraction};
 use crate::proof::Witness;
 use crate::rekey::Rekeying;
 use crate::roster::{Member, Roster};
@@ -255,6 +255,7 @@ pub struct Node {
     pub(crate) preemption: Option<Preemption>,
     pub(crate) witness: Witness,
     pub(crate) promotion: Option<Promotion>,
+    pub(crate) retraction: Option<Retraction>,
     /// The last promotion answered with STILL-HERE.
     pub(crate) objected: Option<crate::id::ChainId>,
     pub(crate) rivals: Rivals,
@@ -326,6 +327,7 @@ impl Node {
             preemption: None,
             witness: Witness::default(),
             promotion: None,
+            retraction: None,
             objected: None,
             rivals: Rivals::default(),
             merge: None,
@@ -454,6 +456,7 @@ impl Node {
             Timer::Turn => self.turn(now),
             Timer::Suspect => self.suspect(now),
             Timer::Repeat => self.repeat_promotion(now),
+            Timer::Retract => drop(self.send_retraction(now)),
             Timer::Merge => self.continue_merge(now),
             Timer::Preempt => self.repeat_preemption(now),
             Timer::Show => self.show(now).unwrap_or_default(),

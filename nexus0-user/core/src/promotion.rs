@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use nexus0_common::wire::{Epoch, FrameType, GROUP, HEADER_LEN, Header, SIGNATURE_LEN, StillHere};
+use nexus0_common::wire::{
+    Bye, Epoch, FrameType, GROUP, HEADER_LEN, Header, SIGNATURE_LEN, StillHere,
+};
 
 use crate::admission::Admitted;
 use crate::election::Rank;
@@ -19,7 +21,11 @@ use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::PROMOTION;
 
-/// Pulses with which a promotion is repeated after 100 and 300 ms.
+/// Between the first copies of a promotion, doubled each time.
+const REPEAT: Duration = Duration::from_millis(100);
+/// Copies in quick succession after the first: after 100, 300, 700 and 1,500 ms.
+const QUICK: u8 = 4;
+/// Pulses with which a promotion is repeated after those.
 const WITH_PULSES: u8 = 3;
 
 /// What a promoter keeps of the chain it took over.
@@ -31,6 +37,14 @@ pub(crate) struct Promotion {
     old: Lineage,
     succession: Vec<NodeId>,
     repeats: u8,
+}
+
+/// A promotion taken back: who followed it must hear of it.
+#[derive(Debug)]
+pub(crate) struct Retraction {
+    under: Under,
+    chain: ChainId,
+    copies: u8,
 }
 
 impl Node {
@@ -64,8 +78,7 @@ impl Node {
         });
         self.send_promotion(now);
         self.reign(now);
-        self.timers
-            .set(Timer::Repeat, now + Duration::from_millis(100));
+        self.timers.set(Timer::Repeat, now + REPEAT);
         if self.join.is_some() {
             self.end_join();
         }
@@ -101,18 +114,18 @@ impl Node {
         self.send(&under, GROUP, &body).map(drop)
     }
 
-    /// Once more, for those who missed it: after 100 and 300 ms and with three pulses.
+    /// Once more, for those who missed it.
     pub(crate) fn repeat_promotion(&mut self, now: Time) {
         let Some(promotion) = self.promotion.as_mut() else {
             return;
         };
         promotion.repeats = promotion.repeats.saturating_add(1);
         let repeats = promotion.repeats;
-        if repeats > 2 + WITH_PULSES {
+        if repeats > QUICK + WITH_PULSES {
             return;
         }
-        let pause = if repeats == 1 {
-            Duration::from_millis(200)
+        let pause = if repeats < QUICK {
+            REPEAT * (1 << repeats)
         } else {
             self.rhythm.pulse
         };
@@ -194,7 +207,7 @@ impl Node {
     fn accept_better(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
         let held = self.lineage.clone()?;
         if self.is_anchor() {
-            self.send_bye(now, bye::STEPPED_BACK);
+            self.retract(now);
         }
         let mut old = held.clone();
         old.number = held.parent_number;
@@ -292,9 +305,32 @@ impl Node {
         cheated.then(|| promotion.under.clone())
     }
 
+    /// Says that the own chain is over: at once, after 100 and 300 ms.
+    fn retract(&mut self, now: Time) -> Option<()> {
+        self.retraction = Some(Retraction {
+            under: self.under_current(now)?,
+            chain: self.lineage.as_ref()?.chain,
+            copies: 0,
+        });
+        self.send_retraction(now)
+    }
+
+    pub(crate) fn send_retraction(&mut self, now: Time) -> Option<()> {
+        let mut retraction = self.retraction.take()?;
+        let (chain, reason) = (retraction.chain.0, bye::STEPPED_BACK);
+        self.send(&retraction.under, GROUP, &Bye { chain, reason })?;
+        if retraction.copies < 2 {
+            self.timers
+                .set(Timer::Retract, now + REPEAT * (1 << retraction.copies));
+            retraction.copies += 1;
+            self.retraction = Some(retraction);
+        }
+        Some(())
+    }
+
     /// Gives the promotion up and takes the parent chain up again.
     fn step_back(&mut self, now: Time) -> Option<()> {
-        self.send_bye(now, bye::STEPPED_BACK);
+        self.retract(now);
         let promotion = self.promotion.take()?;
         let given_up = self.lineage.as_ref()?.chain;
         self.counters.steps_back += 1;

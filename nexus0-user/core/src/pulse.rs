@@ -44,7 +44,7 @@ impl Node {
             source,
             frame,
         });
-        lineage.last_life = now;
+        lineage.hear(now);
         if first {
             self.first_pulse(now);
         }
@@ -136,7 +136,7 @@ impl Node {
     pub(crate) fn life(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let lineage = self.lineage.as_mut()?;
         if frame.sender == lineage.anchor && frame.chain == Some(lineage.chain) {
-            lineage.last_life = now;
+            lineage.hear(now);
             self.suspicion.calm();
             self.timers
                 .set(Timer::Suspect, now + self.rhythm.pulses(5, 4));

@@ -17,7 +17,7 @@ use crate::secret::Material;
 use crate::time::{Time, wire_millis};
 use crate::timer::Timer;
 
-const MAGIC: [u8; 5] = *b"N0SS\x01";
+const MAGIC: [u8; 5] = *b"N0SS\x02";
 /// How far above what was used the sequence of a restored node starts, and how far above what it saw the
 /// floors it gives out do (R9, R10).
 const STEP: u64 = 1 << 20;
@@ -353,6 +353,7 @@ impl Out {
         self.put(&own.anchor.0);
         self.time(own.since);
         self.time(own.last_life);
+        self.time(own.last_heard);
         self.option(own.last_pulse, |out, pulse| {
             out.time(pulse.at);
             out.u64(pulse.sequence);
@@ -456,6 +457,7 @@ impl In<'_> {
             parent: parent.map(ChainId),
             parent_number,
             last_life: self.time()?,
+            last_heard: self.time()?,
             last_pulse: self.option(Self::pulse)?,
             previous_pulse: self.option(Self::time)?,
             promoted: self.flag()?,

@@ -44,20 +44,24 @@ impl Suspicion {
 impl Node {
     /// Whether the anchor has missed a pulse or said that it is none.
     pub(crate) fn anchor_silent(&self, now: Time) -> bool {
-        self.silence(now)
+        let life = self.lineage.as_ref().map(|lineage| lineage.last_life);
+        life.and_then(|life| self.silence(now, life))
             .is_some_and(|silence| silence.suspect(self.rhythm))
     }
 
-    /// Whether the anchor has missed two pulses, jitter allowed for, or said that it is none.
+    /// Whether the anchor has missed two pulses here, jitter allowed for, or said that it is none. What others
+    /// have shown of it does not count: when they lose it too, this node must follow with them.
     pub(crate) fn anchor_lost(&self, now: Time) -> bool {
-        self.silence(now)
+        let heard = self.lineage.as_ref().map(|lineage| lineage.last_heard);
+        heard
+            .and_then(|heard| self.silence(now, heard))
             .is_some_and(|silence| silence.lost(self.rhythm))
     }
 
-    fn silence(&self, now: Time) -> Option<Silence> {
+    fn silence(&self, now: Time, since: Time) -> Option<Silence> {
         let lineage = self.lineage.as_ref()?;
         Some(Silence {
-            span: now.since(lineage.last_life),
+            span: now.since(since),
             gone: lineage.gone.is_some(),
         })
     }
@@ -108,11 +112,9 @@ impl Node {
             self.promotion_base(now, last_life, gone.map(|(at, _)| at))
         };
         let promote_at = from + self.stagger(rank);
-        let silence = Silence {
-            span: now.since(last_life),
-            gone: gone.is_some(),
-        };
-        let ready = silence.over(self.rhythm) && silence.proved(self.suspicion.unanswered);
+        let ready = self.silence(now, last_life).is_some_and(|silence| {
+            silence.over(self.rhythm) && silence.proved(self.suspicion.unanswered)
+        });
         if now >= promote_at && ready {
             self.promote(now);
             return;

@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     Suspect,
     /// Repeat the promotion.
     Repeat,
+    /// Say once more that a promotion was taken back.
+    Retract,
     /// The next step of a merge.
     Merge,
     /// Repeat the preemption.

@@ -75,12 +75,21 @@ impl Drive<'_> {
     }
 
     fn heals(&mut self, rivals: &[usize]) -> bool {
-        let before = (
-            self.watch().tally.promotions,
-            self.watch().tally.cold_starts,
-        );
+        let before = self.disturbances();
         let limit = self.plan.config.epoch + self.pulses(20, 1);
-        let Some(took) = self.wait(limit, Sim::agrees) else {
+        let united = self.wait(limit, Sim::is_united);
+        let anchor = self.anchor();
+        let best = self.sim.best(rivals);
+        if before == self.disturbances() && rivals.len() > 1 && united.is_some() && anchor != best {
+            self.unmet(
+                "maximum",
+                anchor,
+                format!("of anchors {rivals:?} it won, not {best:?}"),
+            );
+        }
+        // Who went for good, under an identity of before, is struck later.
+        let rest = united.and_then(|_| self.wait(limit, Sim::agrees));
+        let Some((united, _)) = united.zip(rest) else {
             let all = self.running();
             let why = self.sim.leader(&all).err().unwrap_or_default();
             self.unmet(
@@ -91,18 +100,14 @@ impl Drive<'_> {
             return false;
         };
         let tally = &mut self.watch().tally;
-        tally.slowest_heal = tally.slowest_heal.max(took.as_millis() as u64);
-        let undisturbed = before == (tally.promotions, tally.cold_starts);
-        let best = self.sim.best(rivals);
-        let anchor = self.anchor();
-        if undisturbed && rivals.len() > 1 && anchor != best {
-            self.unmet(
-                "maximum",
-                anchor,
-                format!("of anchors {rivals:?} it won, not {best:?}"),
-            );
-        }
+        tally.slowest_heal = tally.slowest_heal.max(united.as_millis() as u64);
         true
+    }
+
+    /// What may make another than the best of the rivals win.
+    fn disturbances(&mut self) -> (u64, u64, u64) {
+        let tally = &self.watch().tally;
+        (tally.promotions, tally.cold_starts, tally.steps_back)
     }
 
     fn leads(&mut self) -> bool {

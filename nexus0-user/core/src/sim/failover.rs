@@ -23,12 +23,15 @@ fn failover(sim: &mut Sim, dead: usize) -> Duration {
     let last = last.expect("the anchor pulsed").at;
     sim.run_until(seconds(60), Sim::agrees)
         .expect("a new anchor");
-    sim.run(seconds(1));
     let chain = sim.node(sim.anchors()[0]).view(sim.now).chain.unwrap();
-    let firsts =
-        sim.events(|event| matches!(event, Event::FirstPulseOf { chain: of, .. } if *of == chain));
-    assert_eq!(firsts.len(), sim.running().count());
-    firsts
+    let firsts = |sim: &Sim| {
+        sim.events(|event| matches!(event, Event::FirstPulseOf { chain: of, .. } if *of == chain))
+    };
+    sim.run_until(seconds(60), |sim| {
+        firsts(sim).len() == sim.running().count()
+    })
+    .expect("all heard the new anchor");
+    firsts(sim)
         .into_iter()
         .map(|(_, at)| at)
         .max()
@@ -60,6 +63,46 @@ fn a_crashed_anchor_is_replaced_once_within_seventeen_seconds() {
             sim.assert_one_anchor();
         }
     }
+}
+
+#[test]
+fn who_lost_the_anchor_first_and_stepped_back_follows_the_others() {
+    for seed in 0..8 {
+        let mut sim = Sim::settled(seed, &egos(6));
+        sim.run(seconds(70));
+        let first_to_lose = 1 + seed as usize % 5;
+        sim.blocked.insert((0, first_to_lose));
+        sim.run(seconds(8));
+        sim.kill(0);
+        let took = failover(&mut sim, 0);
+        let back = sim.events(|event| matches!(event, Event::SteppedBack { .. }));
+        println!("seed {seed}: {took:?}, {} stepped back", back.len());
+        assert_eq!(back.len(), 1, "seed {seed}");
+        assert!(took <= seconds(17), "seed {seed}: {took:?}");
+    }
+}
+
+/// Of 200 failovers one may take longer (of 2,000 six did, 22 s at most): somebody lost two pulses in a row before the others did, promoted itself, and
+/// those who had lost them too and followed must come back first.
+#[test]
+fn a_failover_at_ten_percent_loss_takes_at_most_seventeen_seconds() {
+    let mut late = Vec::new();
+    for seed in 0..200 {
+        let mut sim = Sim::settled(seed, &egos(6));
+        sim.link = Link {
+            loss: 100,
+            duplication: 0,
+            delay: (1, 5),
+        };
+        sim.run(seconds(30) + Duration::from_millis(211 * seed));
+        let anchor = sim.anchors()[0];
+        sim.kill(anchor);
+        let took = failover(&mut sim, anchor);
+        if took > seconds(17) {
+            late.push((seed, took));
+        }
+    }
+    assert!(late.len() <= 1, "{late:?}");
 }
 
 #[test]
