@@ -1,7 +1,7 @@
 //! Who is a member: the anchor tells, members listen and ask.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use nexus0_common::wire::{
     Ask, GROUP, LOWEST_VERSION, ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry,
@@ -45,11 +45,8 @@ impl Node {
             Some(key) if planted(Sabotage::LeakInEvent) => format!("{:?}", *key.material.secret),
             _ => name,
         };
-        if let Some(member) = self.roster.get_mut(id) {
-            if grant.serial() >= member.grant.serial() {
-                member.grant = grant;
-            }
-            member.highest = highest.unwrap_or(member.highest);
+        if self.roster.get(id).is_some() {
+            self.roster.renew(grant, highest);
             return;
         }
         let highest = highest.unwrap_or(LOWEST_VERSION);
@@ -115,17 +112,12 @@ impl Node {
         }
         let Some(lineage) = &self.lineage else { return };
         let (anchor, since) = (lineage.anchor, lineage.since);
-        let listed: BTreeSet<NodeId> = self.roster.succession().iter().copied().collect();
-        let others: Vec<NodeId> = self
-            .roster
-            .iter()
-            .map(|(id, _)| id)
-            .filter(|id| !listed.contains(id) && *id != anchor && *id != self.id)
-            .collect();
-        for id in others {
-            self.forget(id);
+        for id in self.roster.unlisted() {
+            if id != anchor && id != self.id {
+                self.forget(id);
+            }
         }
-        if !listed.contains(&self.id)
+        if !self.roster.succession().contains(&self.id)
             && self.join.is_none()
             && now.since(since) > self.rhythm.pulses(3, 1)
         {
@@ -261,7 +253,7 @@ impl Node {
         for entry in body.entries.iter().filter_map(RosterEntry::parse) {
             self.take_entry(now, &entry);
         }
-        self.draft.0.retain(|position, _| *position < body.members);
+        self.draft.0.split_off(&body.members);
         self.take_draft(body.members);
         self.check_roster(now);
         Some(())
@@ -281,10 +273,22 @@ impl Node {
 
     /// Takes the order up once it has no gap.
     fn take_draft(&mut self, members: u16) {
-        let distinct: BTreeSet<NodeId> = self.draft.0.values().copied().collect();
-        if self.draft.0.len() == usize::from(members) && distinct.len() == usize::from(members) {
-            self.roster
-                .set_succession(self.draft.0.values().copied().collect());
+        if self.draft.0.len() != usize::from(members) {
+            return;
+        }
+        let order: Vec<NodeId> = self.draft.0.values().copied().collect();
+        let held = self.roster.succession();
+        let known = if order.starts_with(held) {
+            held.len()
+        } else {
+            0
+        };
+        let listed_before = |(index, id): (usize, &NodeId)| {
+            let before = order.get(..index);
+            before.is_some_and(|before| before.contains(id))
+        };
+        if !order.iter().enumerate().skip(known).any(listed_before) {
+            self.roster.set_succession(order);
         }
     }
 

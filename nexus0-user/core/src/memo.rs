@@ -11,7 +11,7 @@ use nexus0_common::wire::TAG_LEN;
 /// Signatures remembered; a power of two.
 const SIGNATURES: usize = 1 << 14;
 /// Tags remembered; a power of two.
-const TAGS: usize = 1 << 10;
+const TAGS: usize = 1 << 13;
 
 struct Signature {
     key: [u8; 32],

@@ -439,7 +439,9 @@ fn a_stale_roster_is_repaired_within_two_pulses_also_one_of_equal_length() {
     };
     let version = |node: &mut crate::node::Node| {
         let id = node.roster.succession()[3];
-        node.roster.get_mut(id).unwrap().highest += 1;
+        let member = node.roster.get(id).unwrap();
+        let (grant, highest) = (member.grant.clone(), member.highest + 1);
+        node.roster.renew(grant, Some(highest));
     };
     let bends: [&dyn Fn(&mut crate::node::Node); 3] = [&swapped, &shorter, &version];
     for bend in bends {
