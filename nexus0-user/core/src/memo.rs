@@ -1,6 +1,6 @@
 //! Has this thread checked the same bytes before? Many simulated nodes judge one multicast frame.
 //!
-//! Off unless the simulator turns it on for its own thread. A hit means that every input is equal byte for
+//! Off unless a simulation turns it on for its own thread. A hit means that every input is equal byte for
 //! byte, so a result is the one that checking again would give; what falls out of the memory is checked again.
 
 use core::cell::RefCell;
@@ -40,11 +40,13 @@ thread_local! {
 
 /// Remembers on this thread until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Remembering(());
+#[must_use]
+pub struct Remembering(());
 
 impl Remembering {
     /// With nothing remembered yet.
-    pub(crate) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "it acts on the thread")]
+    pub fn new() -> Self {
         let memo = Memo {
             signatures: (0..SIGNATURES).map(|_| None).collect(),
             tags: (0..TAGS).map(|_| None).collect(),

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nexus0_core::time::Time;
 
+use super::MINUTE;
+use super::minutes::Measured;
 use super::segment::{Account, Outgoing, Segment, Station, To};
-use super::{MINUTE, Measured};
 
 /// Header, round, subject, verdict, digest of the evidence, padding; signature; pre-tag and tag: a signed frame
 /// of two blocks.
@@ -193,8 +194,8 @@ pub(super) fn measure(jurors: usize) -> anyhow::Result<Measured> {
     all_decided(&segment, 3)?;
     Ok(Measured {
         idle,
-        failover: Some(join.clone()),
-        join: Some(join),
+        failover: join.clone(),
+        join,
         turn: None,
     })
 }

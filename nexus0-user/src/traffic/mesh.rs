@@ -2,15 +2,18 @@
 
 use core::time::Duration;
 
+use anyhow::Context;
 use nexus0_common::wire::{GROUP, Header};
 use nexus0_core::grant::{GrantRequest, Kind, MeshRoot};
 use nexus0_core::id::sha256;
 use nexus0_core::identity::Identity;
 use nexus0_core::node::{Input, Node, NodeConfig, Output, Role};
+use nexus0_core::sim::Remembering;
 use nexus0_core::time::Time;
 
+use super::MINUTE;
+use super::minutes::{self, Measured, Member as _};
 use super::segment::{Account, Outgoing, Segment, Station, To};
-use super::{MINUTE, Measured};
 
 /// A node.
 struct Member {
@@ -18,7 +21,8 @@ struct Member {
 }
 
 impl Member {
-    fn new(root: &MeshRoot, index: usize, now: Time) -> anyhow::Result<Self> {
+    fn new(index: usize, now: Time) -> anyhow::Result<Self> {
+        let root = MeshRoot::from_seed(&[9; 32]);
         let seed = |label: &[u8]| sha256(&[label, &(index as u64).to_be_bytes()]);
         let identity = Identity::from_seed(&seed(b"identity"));
         let grant = root.issue(&GrantRequest {
@@ -107,99 +111,99 @@ fn outgoing(destination: [u8; 16], payload: Vec<u8>) -> Outgoing<Frame> {
     }
 }
 
+impl minutes::Member for Member {
+    fn join(segment: &mut Segment<Self>) -> anyhow::Result<()> {
+        let newcomer = Self::new(segment.next_index(), segment.now)?;
+        segment.add(newcomer);
+        Ok(())
+    }
+
+    fn joined(segment: &Segment<Self>) -> bool {
+        let nodes = segment.running().count();
+        let knows_all = |member: &Self| {
+            let view = member.node.view(segment.now);
+            view.complete && view.peers.len() + 1 == nodes
+        };
+        segment.running().all(|(_, member)| knows_all(member))
+    }
+
+    fn leader(segment: &Segment<Self>) -> Option<usize> {
+        segment.only(|member| member.node.role() == Role::Anchor)
+    }
+}
+
 /// A mesh of so many nodes, everyone complete.
-fn settled(root: &MeshRoot, nodes: usize) -> anyhow::Result<Segment<Member>> {
+fn settled(nodes: usize) -> anyhow::Result<Segment<Member>> {
     let mut segment = Segment::new();
     for index in 0..nodes {
-        let now = segment.now;
-        segment.add(Member::new(root, index, now)?);
+        <Member as minutes::Member>::join(&mut segment)?;
         // One after the other: a crowd is another measurement.
         segment.run(Duration::from_millis(if index == 0 { 1500 } else { 50 }));
     }
     segment.run(MINUTE);
-    agreed(&segment, nodes)?;
+    let settled = Member::joined(&segment) && Member::leader(&segment).is_some();
+    anyhow::ensure!(
+        settled,
+        "the simulated mesh of {nodes} nodes did not settle"
+    );
     Ok(segment)
 }
 
-fn agreed(segment: &Segment<Member>, nodes: usize) -> anyhow::Result<()> {
-    let views: Vec<_> = segment
-        .running()
-        .map(|(_, member)| member.node.view(segment.now))
-        .collect();
-    let anchors = views
-        .iter()
-        .filter(|view| view.role == Role::Anchor)
-        .count();
-    let complete = views
-        .iter()
-        .filter(|view| view.complete && view.peers.len() + 1 == nodes)
-        .count();
-    anyhow::ensure!(
-        anchors == 1 && complete == nodes,
-        "the simulated mesh of {nodes} nodes has {anchors} anchors and {complete} nodes that know all"
-    );
-    Ok(())
+/// Bytes that a mesh sends because of a stranger's packets, beyond what it would have sent anyway.
+pub(super) struct Strangers {
+    /// Packets that the filter refuses.
+    pub(super) refused: u64,
+    /// The request of somebody who joined once, recorded.
+    pub(super) recorded: u64,
 }
 
-/// Idle minutes, one with a failover, one with a join; of the idle one what the turn costs.
+/// The minutes, and of the idle one what the turn costs.
 pub(super) fn measure(nodes: usize) -> anyhow::Result<Measured> {
-    let root = MeshRoot::from_seed(&[9; 32]);
-    let mut segment = settled(&root, nodes)?;
-    let idle = segment.run(MINUTE);
-    let turn = Account([("EPOCH", idle.of("EPOCH"))].into());
-    let now = segment.now;
-    segment.add(Member::new(&root, nodes, now)?);
-    let join = segment.run(MINUTE);
-    agreed(&segment, nodes + 1)?;
-    let anchor = segment
-        .running()
-        .find(|(_, member)| member.node.role() == Role::Anchor)
-        .map(|(index, _)| index);
-    segment.kill(anchor.unwrap_or(0));
-    let failover = segment.run(MINUTE);
-    let anchors = segment
-        .running()
-        .filter(|(_, member)| member.node.role() == Role::Anchor)
-        .count();
-    anyhow::ensure!(
-        anchors == 1,
-        "the simulated mesh has {anchors} anchors after a failover"
-    );
+    let _memo = Remembering::new();
+    let measured = minutes::measure(&mut settled(nodes)?).context("the simulated mesh")?;
+    let turn = Account([("EPOCH", measured.idle.of("EPOCH"))].into());
     Ok(Measured {
-        idle,
-        failover: Some(failover),
-        join: Some(join),
         turn: Some(turn),
+        ..measured
     })
 }
 
-/// Bytes that a mesh sends because a stranger's packet reached it: random bytes, and a well-formed frame under
-/// the current key id with a wrong tag, beyond what it would have sent anyway.
-pub(super) fn hostile(nodes: usize) -> anyhow::Result<u64> {
-    let root = MeshRoot::from_seed(&[9; 32]);
-    let quiet = settled(&root, nodes)?.run(MINUTE).total();
-    let mut segment = settled(&root, nodes)?;
-    for target in 0..nodes {
+/// What strangers make a mesh send, whose `idle` minute is known.
+pub(super) fn strangers(nodes: usize, idle: &Account) -> anyhow::Result<Strangers> {
+    let _memo = Remembering::new();
+    let mut segment = settled(nodes)?;
+    shout(&mut segment, forged);
+    let after = segment.run(MINUTE).total().bytes;
+    let refused = after.saturating_sub(idle.total().bytes);
+    let requests = Member::new(nodes, segment.now)?.take();
+    anyhow::ensure!(!requests.is_empty(), "nothing was recorded");
+    shout(&mut segment, |_| {
+        let payloads = requests.iter().map(|request| &request.payload.payload);
+        payloads.cloned().collect()
+    });
+    let recorded = segment.run(MINUTE).beside(idle).total().bytes;
+    Ok(Strangers { refused, recorded })
+}
+
+/// A stranger's packets to everyone.
+fn shout(segment: &mut Segment<Member>, packets: impl Fn(&Member) -> Vec<Vec<u8>>) {
+    let stranger = segment.next_index();
+    for target in 0..stranger {
         segment.with(target, |member, now| {
-            let forged = forged(member);
-            for payload in [vec![0x4e; 157], forged] {
+            for payload in packets(member) {
+                let destination = GROUP;
                 let frame = Frame {
-                    destination: GROUP,
+                    destination,
                     payload,
                 };
-                member.receive(now, 999, &frame);
+                member.receive(now, stranger, &frame);
             }
         });
     }
-    Ok(segment
-        .run(MINUTE)
-        .total()
-        .bytes
-        .saturating_sub(quiet.bytes))
 }
 
-/// A pulse that names the member's own current key, with a tag of zeros.
-fn forged(member: &Member) -> Vec<u8> {
+/// Random bytes, and a pulse that names the member's own current key, with a tag of zeros.
+fn forged(member: &Member) -> Vec<Vec<u8>> {
     let view = member.node.view(Time::default());
     let key = view.keys.first().map_or([0; 4], |key| key.id.0);
     let header = Header {
@@ -212,12 +216,22 @@ fn forged(member: &Member) -> Vec<u8> {
     };
     let mut payload = vec![0; 95];
     payload[..24].copy_from_slice(&header.emit());
-    payload
+    vec![vec![0x4e; 157], payload]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::segment::HEADERS;
     use super::*;
+
+    #[test]
+    fn a_refused_packet_brings_nothing_and_a_recorded_request_one_answer_of_its_length() {
+        let idle = measure(4).unwrap().idle;
+        let strangers = strangers(4, &idle).unwrap();
+        let mut joiner = Member::new(4, Time::default()).unwrap();
+        let request = joiner.take()[0].bytes + HEADERS;
+        assert_eq!((strangers.refused, strangers.recorded), (0, request));
+    }
 
     #[test]
     fn ten_idle_nodes_send_at_most_25_000_bytes_a_minute() {

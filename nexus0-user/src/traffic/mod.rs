@@ -2,6 +2,7 @@
 
 mod jury;
 mod mesh;
+mod minutes;
 mod peers;
 mod plot;
 mod raft;
@@ -14,7 +15,6 @@ use core::time::Duration;
 
 pub(crate) use plot::plot;
 pub(crate) use report::Report;
-use segment::Account;
 pub(crate) use table::{markdown, table};
 
 /// Sizes measured unless others are asked for.
@@ -23,12 +23,3 @@ pub(crate) const SIZES: [usize; 8] = [3, 5, 10, 20, 50, 100, 200, 500];
 pub(crate) const NODES: core::ops::RangeInclusive<usize> = 3..=1000;
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// Minutes of one system: idle, with a failover in it, with a join in it; and what the turn of the epoch sends
-/// in the idle one.
-struct Measured {
-    idle: Account,
-    failover: Option<Account>,
-    join: Option<Account>,
-    turn: Option<Account>,
-}

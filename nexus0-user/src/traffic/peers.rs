@@ -12,6 +12,15 @@ pub(super) struct Peer {
     pub(super) bytes: u64,
 }
 
+/// Nodes on the bridge on which they were measured.
+const NODES: f64 = 10.0;
+
+impl Peer {
+    pub(super) fn bytes_per_node(&self) -> f64 {
+        self.bytes as f64 / NODES
+    }
+}
+
 pub(super) const PEERS: [Peer; 8] = [
     peer("etcd 3.4, default timers", 5_100_000),
     peer("etcd 3.4, 15 s election", 3_070_000),

@@ -1,120 +1,154 @@
-//! The report as a picture: bytes per minute over nodes, both logarithmic, readable in light and dark.
+//! The report as a picture: bytes and messages per node and minute over nodes, logarithmic, readable in light and
+//! dark.
 
 use std::fmt::Write;
 
-use super::report::{Case, Report, System};
+use super::peers::Peer;
+use super::report::{Case, Report, Row, System};
 
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 460.0;
-/// Left, top, right, bottom of the field.
-const FIELD: [f64; 4] = [70.0, 44.0, 640.0, 400.0];
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 712.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 590.0;
+/// Where the peers stand, beside the names of the curves.
+const PEERS: f64 = 700.0;
+/// Between two lines of text.
+const LINE: f64 = 15.0;
 
 const STYLE: &str = "\
-svg{--ink:#1f2328;--faint:#d0d7de;--paper:#ffffff;--a:#0969da;--b:#cf222e;--c:#9a6700;--d:#1a7f37;--e:#6e7781}\
+svg{--ink:#1f2328;--faint:#d0d7de;--paper:#ffffff;--a:#0969da;--b:#cf222e;--c:#9a6700;--d:#1a7f37;--e:#59636e}\
 @media(prefers-color-scheme:dark){svg{--ink:#e6edf3;--faint:#30363d;--paper:#0d1117;--a:#58a6ff;--b:#ff7b72;\
---c:#d29922;--d:#3fb950;--e:#8b949e}}\
+--c:#d29922;--d:#3fb950;--e:#9198a1}}\
 text{font:12px system-ui,sans-serif;fill:var(--ink)}.t{font-size:15px;font-weight:600}.s{fill:var(--e)}";
 
 /// Hand-written SVG.
 pub(crate) fn plot(report: &Report) -> String {
-    let axes = Axes::of(report);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-label=\"Bytes per minute on the segment over the number of nodes\">\n<style>{STYLE}</style>\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"var(--paper)\"/>\n\
-         <text class=\"t\" x=\"{}\" y=\"24\">Bytes per minute on the segment, idle</text>\n",
-        FIELD[0]
+         aria-label=\"Bytes and messages per node and minute over the number of nodes\">\n<style>{STYLE}</style>\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"var(--paper)\"/>\n"
     );
-    grid(&mut svg, report, &axes);
-    let mut ends = Vec::new();
-    for (system, colour) in System::ALL.into_iter().zip(["--a", "--b", "--c", "--d"]) {
-        let points: Vec<(f64, f64)> = report
-            .sizes()
-            .into_iter()
-            .filter_map(|nodes| {
-                let bytes = report.bytes(system, nodes, Case::Idle)?;
-                Some((axes.x(nodes), axes.y(bytes)))
-            })
-            .collect();
-        curve(&mut svg, &points, colour);
-        ends.extend(points.last().map(|(_, y)| (*y, system.name(), colour)));
-    }
-    names(&mut svg, ends);
-    peers(&mut svg, report, &axes);
+    let bytes = Panel::bytes(report);
+    bytes.draw(&mut svg, report, "Bytes per node and idle minute");
+    peers(&mut svg, report, &bytes);
+    Panel::messages(report).draw(&mut svg, report, "Messages per node and idle minute");
     svg.push_str("</svg>\n");
     svg
 }
 
-struct Axes {
+/// One figure of every system.
+struct Panel {
+    /// Top and bottom.
+    field: (f64, f64),
+    figure: fn(&Row) -> f64,
+    /// Logarithms of the fewest and most.
     nodes: (f64, f64),
-    bytes: (f64, f64),
+    figures: (f64, f64),
 }
 
-impl Axes {
-    fn of(report: &Report) -> Self {
+impl Panel {
+    fn bytes(report: &Report) -> Self {
+        let peers = report.peers.iter().map(Peer::bytes_per_node);
+        Self::new(report, (46.0, 376.0), |row| row.bytes_per_node, peers)
+    }
+
+    fn messages(report: &Report) -> Self {
+        let others = std::iter::empty();
+        Self::new(report, (466.0, 666.0), |row| row.frames_per_node, others)
+    }
+
+    fn new(
+        report: &Report,
+        field: (f64, f64),
+        figure: fn(&Row) -> f64,
+        others: impl Iterator<Item = f64>,
+    ) -> Self {
+        let logs = |values: &mut dyn Iterator<Item = f64>| {
+            values.fold((f64::MAX, f64::MIN), |(least, most), value| {
+                (least.min(value.log10()), most.max(value.log10()))
+            })
+        };
         let sizes = report.sizes();
-        let idle = report.rows.iter().filter(|row| row.case == Case::Idle);
-        let bytes: Vec<u64> = idle
-            .map(|row| row.bytes)
-            .chain(report.peers.map(|peer| peer.bytes))
-            .collect();
-        let log = |value: u64| (value.max(1) as f64).log10();
-        let least = log(bytes.iter().copied().min().unwrap_or(1)).floor();
-        let most = log(bytes.iter().copied().max().unwrap_or(10)).ceil();
-        let first = sizes.iter().copied().min().unwrap_or(1) as f64;
-        let last = sizes.iter().copied().max().unwrap_or(10) as f64;
+        let nodes = logs(&mut sizes.iter().map(|nodes| *nodes as f64));
+        let (least, most) = logs(&mut idle(report).map(figure).chain(others));
         Self {
-            nodes: (first.log10(), last.log10().max(first.log10() + 0.1)),
-            bytes: (least, most.max(least + 1.0)),
+            field,
+            figure,
+            nodes: (nodes.0, nodes.1.max(nodes.0 + 0.1)),
+            figures: (least - 0.1, most + 0.1),
         }
     }
 
     fn x(&self, nodes: usize) -> f64 {
         let (least, most) = self.nodes;
-        let share = ((nodes as f64).log10() - least) / (most - least);
-        FIELD[0] + share * (FIELD[2] - FIELD[0])
+        LEFT + ((nodes as f64).log10() - least) / (most - least) * (RIGHT - LEFT)
     }
 
-    fn y(&self, bytes: u64) -> f64 {
-        let (least, most) = self.bytes;
-        let share = ((bytes.max(1) as f64).log10() - least) / (most - least);
-        FIELD[3] - share * (FIELD[3] - FIELD[1])
+    fn y(&self, value: f64) -> f64 {
+        let ((least, most), (top, bottom)) = (self.figures, self.field);
+        bottom - (value.log10() - least) / (most - least) * (bottom - top)
+    }
+
+    fn draw(&self, svg: &mut String, report: &Report, title: &str) {
+        let y = self.field.0 - 20.0;
+        let _ = writeln!(
+            svg,
+            "<text class=\"t\" x=\"{LEFT}\" y=\"{y}\">{title}</text>"
+        );
+        self.grid(svg, report);
+        let mut ends = Vec::new();
+        for (system, colour) in System::ALL.into_iter().zip(["--a", "--b", "--c", "--d"]) {
+            let points: Vec<(f64, f64)> = idle(report)
+                .filter(|row| row.system == system)
+                .map(|row| (self.x(row.nodes), self.y((self.figure)(row))))
+                .collect();
+            curve(svg, &points, colour);
+            ends.extend(points.last().map(|(_, y)| (*y, (system.name(), colour))));
+        }
+        for (y, (name, colour)) in apart(ends) {
+            let _ = writeln!(
+                svg,
+                "<text x=\"{}\" y=\"{:.1}\" style=\"fill:var({colour});font-weight:600\">{name}</text>",
+                RIGHT + 10.0,
+                y + 4.0
+            );
+        }
+    }
+
+    fn grid(&self, svg: &mut String, report: &Report) {
+        let (top, bottom) = self.field;
+        for power in self.figures.0.ceil() as u32..=self.figures.1 as u32 {
+            let value = 10_u64.pow(power);
+            let y = self.y(value as f64);
+            let _ = writeln!(
+                svg,
+                "<path d=\"M{LEFT} {y:.1}H{RIGHT}\" stroke=\"var(--faint)\"/><text x=\"{}\" y=\"{:.1}\" \
+                 text-anchor=\"end\">{}</text>",
+                LEFT - 8.0,
+                y + 4.0,
+                super::table::grouped(value)
+            );
+        }
+        for nodes in report.sizes() {
+            let x = self.x(nodes);
+            let _ = writeln!(
+                svg,
+                "<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"var(--faint)\"/><text x=\"{x:.1}\" y=\"{:.1}\" \
+                 text-anchor=\"middle\">{nodes}</text>",
+                bottom + 18.0
+            );
+        }
+        let _ = writeln!(
+            svg,
+            "<text class=\"s\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">nodes</text>",
+            f64::midpoint(LEFT, RIGHT),
+            bottom + 36.0
+        );
     }
 }
 
-fn grid(svg: &mut String, report: &Report, axes: &Axes) {
-    let [left, top, right, bottom] = FIELD;
-    for power in axes.bytes.0 as u32..=axes.bytes.1 as u32 {
-        let y = axes.y(10_u64.pow(power));
-        let name = match power {
-            0..3 => 10_u64.pow(power).to_string(),
-            3..6 => format!("{} kB", 10_u64.pow(power - 3)),
-            6..9 => format!("{} MB", 10_u64.pow(power - 6)),
-            _ => format!("{} GB", 10_u64.pow(power - 9)),
-        };
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{left} {y:.1}H{right}\" stroke=\"var(--faint)\"/><text x=\"{:.1}\" y=\"{:.1}\" \
-             text-anchor=\"end\">{name}</text>",
-            left - 8.0,
-            y + 4.0
-        );
-    }
-    for nodes in report.sizes() {
-        let x = axes.x(nodes);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"var(--faint)\"/><text x=\"{x:.1}\" y=\"{:.1}\" \
-             text-anchor=\"middle\">{nodes}</text>",
-            bottom + 18.0
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<text class=\"s\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">nodes</text>",
-        f64::midpoint(left, right),
-        bottom + 38.0
-    );
+fn idle(report: &Report) -> impl Iterator<Item = &Row> {
+    report.rows.iter().filter(|row| row.case == Case::Idle)
 }
 
 fn curve(svg: &mut String, points: &[(f64, f64)], colour: &str) {
@@ -135,43 +169,42 @@ fn curve(svg: &mut String, points: &[(f64, f64)], colour: &str) {
     }
 }
 
-/// Names at the ends of the curves, pushed apart.
-fn names(svg: &mut String, mut ends: Vec<(f64, &str, &str)>) {
-    ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+/// Words at their heights, pushed down where they would meet.
+fn apart<T>(mut words: Vec<(f64, T)>) -> Vec<(f64, T)> {
+    words.sort_by(|one, other| one.0.total_cmp(&other.0));
     let mut free = f64::MIN;
-    for (y, name, colour) in ends {
-        let y = y.max(free);
-        free = y + 15.0;
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" style=\"fill:var({colour});font-weight:600\">{name}</text>",
-            FIELD[2] + 10.0,
-            y + 4.0
-        );
+    for (y, _) in &mut words {
+        *y = y.max(free);
+        free = *y + LINE;
     }
+    words
 }
 
-/// Peers stand where ten nodes stand.
-fn peers(svg: &mut String, report: &Report, axes: &Axes) {
-    let x = axes.x(10);
-    for peer in &report.peers {
-        let y = axes.y(peer.bytes);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{:.1} {y:.1}l4 -4l4 4l-4 4z\" fill=\"var(--e)\"><title>{}: {} bytes/min, {}</title></path>",
-            x - 4.0,
-            peer.name,
-            peer.bytes,
-            report.peers_source
-        );
-    }
+/// Peers are known for ten nodes only, so they stand beside the field, at its scale.
+fn peers(svg: &mut String, report: &Report, panel: &Panel) {
     let _ = writeln!(
         svg,
-        "<text class=\"s\" x=\"{:.1}\" y=\"{:.1}\">grey: peers, {} (names on hover, and in the table)</text>",
-        FIELD[0],
-        HEIGHT - 6.0,
-        report.peers_source
+        "<text class=\"s\" x=\"{}\" y=\"{}\">peers at 10 nodes</text>",
+        PEERS - 4.0,
+        panel.field.0 - 20.0
     );
+    let marks = report.peers.iter().map(|peer| {
+        let y = panel.y(peer.bytes_per_node());
+        (y, (y, peer.name))
+    });
+    for (label, (y, name)) in apart(marks.collect()) {
+        let _ = writeln!(
+            svg,
+            "<path d=\"M{} {y:.1}l4 -4l4 4l-4 4z\" fill=\"var(--e)\"/>\
+             <path d=\"M{} {y:.1}L{} {label:.1}\" stroke=\"var(--e)\"/>\
+             <text class=\"s\" x=\"{}\" y=\"{:.1}\">{name}</text>",
+            PEERS - 4.0,
+            PEERS + 4.0,
+            PEERS + 12.0,
+            PEERS + 16.0,
+            label + 4.0
+        );
+    }
 }
 
 #[cfg(test)]
@@ -179,15 +212,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plot_draws_every_system_inside_its_field() {
+    fn a_plot_draws_every_system_twice_inside_its_fields() {
         let report = Report::measure(&[3, 10], |_| {}).unwrap();
         let svg = plot(&report);
-        assert_eq!(svg.matches("<polyline").count(), System::ALL.len());
-        assert_eq!(svg.matches("<circle").count(), 2 * System::ALL.len());
-        let axes = Axes::of(&report);
-        for row in report.rows.iter().filter(|row| row.case == Case::Idle) {
-            let (x, y) = (axes.x(row.nodes), axes.y(row.bytes));
-            assert!((FIELD[0]..=FIELD[2]).contains(&x) && (FIELD[1]..=FIELD[3]).contains(&y));
+        assert_eq!(svg.matches("<polyline").count(), 2 * System::ALL.len());
+        assert_eq!(svg.matches("<circle").count(), 4 * System::ALL.len());
+        for panel in [Panel::bytes(&report), Panel::messages(&report)] {
+            let (top, bottom) = panel.field;
+            for row in idle(&report) {
+                let (x, y) = (panel.x(row.nodes), panel.y((panel.figure)(row)));
+                assert!((LEFT..=RIGHT).contains(&x) && (top..=bottom).contains(&y));
+            }
         }
+    }
+
+    #[test]
+    fn names_of_curves_that_meet_stand_below_each_other() {
+        let heights: Vec<f64> = apart(vec![(30.0, ()), (10.0, ()), (11.0, ())])
+            .iter()
+            .map(|(y, ())| *y)
+            .collect();
+        assert_eq!(heights, [10.0, 25.0, 40.0]);
     }
 }

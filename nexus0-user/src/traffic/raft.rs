@@ -2,13 +2,15 @@
 
 use core::time::Duration;
 
+use anyhow::Context;
 use nexus0_core::time::Time;
 use noraft::{Action, LogEntry, Message, Node, NodeId, Role};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+use super::MINUTE;
+use super::minutes::{self, Measured};
 use super::segment::{Outgoing, Segment, Station, To};
-use super::{MINUTE, Measured};
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Least silence before an election, and its spread in milliseconds.
@@ -131,50 +133,45 @@ fn kind(message: &Message) -> &'static str {
     }
 }
 
-fn leader(segment: &Segment<Peer>) -> Option<usize> {
-    let mut running = segment.running();
-    running
-        .find(|(_, peer)| peer.node.role() == Role::Leader)
-        .map(|(index, _)| index)
+impl minutes::Member for Peer {
+    fn join(segment: &mut Segment<Self>) -> anyhow::Result<()> {
+        let leader = Self::leader(segment).context("nobody leads")?;
+        let index = segment.next_index();
+        segment.add(Self::new(index));
+        segment.with(leader, |peer, now| {
+            let new = [NodeId::new(index as u64)];
+            let joint = peer.node.config().to_joint_consensus(&new, &[]);
+            peer.node.propose_config(joint);
+            peer.carry_out(now);
+        });
+        Ok(())
+    }
+
+    fn joined(segment: &Segment<Self>) -> bool {
+        let voters = segment.running().count();
+        segment.running().all(|(_, peer)| {
+            let config = peer.node.config();
+            !config.is_joint_consensus() && config.voters.len() == voters
+        })
+    }
+
+    fn leader(segment: &Segment<Self>) -> Option<usize> {
+        segment.only(|peer| peer.node.role() == Role::Leader)
+    }
 }
 
-/// Idle, with a leader lost, with a voter added.
 pub(super) fn measure(nodes: usize) -> anyhow::Result<Measured> {
     let mut segment = Segment::new();
-    (0..nodes).for_each(|index| {
+    for index in 0..nodes {
         segment.add(Peer::new(index));
-    });
+    }
     let voters: Vec<NodeId> = (0..nodes as u64).map(NodeId::new).collect();
     segment.with(0, |peer, now| {
         peer.node.create_cluster(&voters);
         peer.carry_out(now);
     });
     segment.run(2 * MINUTE);
-    let first =
-        leader(&segment).ok_or_else(|| anyhow::anyhow!("the simulated Raft elected nobody"))?;
-    let idle = segment.run(MINUTE);
-    segment.add(Peer::new(nodes));
-    segment.with(first, |peer, now| {
-        let joint = peer
-            .node
-            .config()
-            .to_joint_consensus(&[NodeId::new(nodes as u64)], &[]);
-        peer.node.propose_config(joint);
-        peer.carry_out(now);
-    });
-    let join = segment.run(MINUTE);
-    segment.kill(first);
-    let failover = segment.run(MINUTE);
-    anyhow::ensure!(
-        leader(&segment).is_some(),
-        "the simulated Raft elected nobody after a failure"
-    );
-    Ok(Measured {
-        idle,
-        failover: Some(failover),
-        join: Some(join),
-        turn: None,
-    })
+    minutes::measure(&mut segment).context("the simulated Raft")
 }
 
 #[cfg(test)]

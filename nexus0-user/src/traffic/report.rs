@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::minutes::Measured;
 use super::peers::{PEERS, Peer, SOURCE};
 use super::segment::Account;
-use super::{Measured, jury, mesh, raft, swim};
+use super::{jury, mesh, raft, swim};
 
 /// A system that was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -96,7 +97,21 @@ pub(crate) struct Hostile {
     pub(super) nodes: usize,
     /// Refused frames are answered by nothing.
     pub(super) nexus0: u64,
+    /// A recorded request to join is answered by at most as many bytes as it has.
+    pub(super) nexus0_recorded: u64,
     pub(super) jury: u64,
+}
+
+impl Hostile {
+    fn measure(nodes: usize, idle: &Account) -> anyhow::Result<Self> {
+        let strangers = mesh::strangers(nodes, idle)?;
+        Ok(Self {
+            nodes,
+            nexus0: strangers.refused,
+            nexus0_recorded: strangers.recorded,
+            jury: jury::hostile(nodes)?.total().bytes,
+        })
+    }
 }
 
 /// Everything.
@@ -119,13 +134,12 @@ impl Report {
         for nodes in sizes.iter().copied() {
             progress(nodes);
             for system in System::ALL {
-                rows.extend(minutes(system, nodes, system.measure(nodes)?));
+                let measured = system.measure(nodes)?;
+                if system == System::Nexus0 {
+                    hostile.push(Hostile::measure(nodes, &measured.idle)?);
+                }
+                rows.extend(minutes(system, nodes, measured));
             }
-            hostile.push(Hostile {
-                nodes,
-                nexus0: mesh::hostile(nodes.min(10))?,
-                jury: jury::hostile(nodes)?.total().bytes,
-            });
         }
         Ok(Self {
             schema: "nexus0-traffic/1",
@@ -157,8 +171,8 @@ impl Report {
 fn minutes(system: System, nodes: usize, measured: Measured) -> Vec<Row> {
     let cases = [
         (Case::Idle, Some(measured.idle)),
-        (Case::Failover, measured.failover),
-        (Case::Join, measured.join),
+        (Case::Failover, Some(measured.failover)),
+        (Case::Join, Some(measured.join)),
         (Case::Turn, measured.turn),
     ];
     let row = |(case, account): (Case, Option<Account>)| {

@@ -67,6 +67,12 @@ impl Account {
         })
     }
 
+    /// Only what the other knows nothing of.
+    pub(super) fn beside(mut self, other: &Self) -> Self {
+        self.0.retain(|kind, _| !other.0.contains_key(kind));
+        self
+    }
+
     pub(super) fn of(&self, kind: &str) -> Count {
         self.0.get(kind).copied().unwrap_or_default()
     }
@@ -99,13 +105,17 @@ impl<S: Station> Segment<S> {
         }
     }
 
-    /// One more; its number.
-    pub(super) fn add(&mut self, station: S) -> usize {
+    /// One more.
+    pub(super) fn add(&mut self, station: S) {
         let index = self.stations.len();
         self.stations.push(Some(station));
         self.set.push(None);
         self.drain(index);
-        index
+    }
+
+    /// The number that the next one will have.
+    pub(super) fn next_index(&self) -> usize {
+        self.stations.len()
     }
 
     /// It says nothing any more.
@@ -120,12 +130,20 @@ impl<S: Station> Segment<S> {
         all.filter_map(|(index, station)| Some((index, station.as_ref()?)))
     }
 
-    /// Does something to one.
+    /// The one that runs and is so, unless others are so too.
+    pub(super) fn only(&self, is: impl Fn(&S) -> bool) -> Option<usize> {
+        let mut such = self.running().filter(|(_, station)| is(station));
+        let (index, _) = such.next()?;
+        such.next().is_none().then_some(index)
+    }
+
+    /// Does something to one, if it runs.
     pub(super) fn with(&mut self, index: usize, change: impl FnOnce(&mut S, Time)) {
         let now = self.now;
-        if let Some(station) = &mut self.stations[index] {
-            change(station, now);
-        }
+        let Some(Some(station)) = self.stations.get_mut(index) else {
+            return;
+        };
+        change(station, now);
         self.drain(index);
     }
 

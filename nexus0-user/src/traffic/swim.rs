@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::num::{NonZeroU8, NonZeroUsize};
 
+use anyhow::Context;
 use foca::{Config, Foca, Member, NoCustomBroadcast, Notification, PostcardCodec, Runtime, Timer};
 use nexus0_common::wire::PORT;
 use nexus0_core::time::Time;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
+use super::MINUTE;
+use super::minutes::{self, Measured};
 use super::segment::{Outgoing, Segment, Station, To};
-use super::{MINUTE, Measured};
 
 type Swim = Foca<SocketAddrV6, PostcardCodec, ChaCha20Rng, NoCustomBroadcast>;
 
@@ -122,8 +124,8 @@ fn known(segment: &Segment<Peer>) -> Vec<usize> {
         .collect()
 }
 
-/// Idle, with a member lost, with one that announces itself.
-pub(super) fn measure(nodes: usize) -> anyhow::Result<Measured> {
+/// Members that know all others from the start.
+fn settled(nodes: usize) -> Segment<Peer> {
     let mut segment = Segment::new();
     for index in 0..nodes {
         let mut peer = Peer::new(index);
@@ -132,26 +134,34 @@ pub(super) fn measure(nodes: usize) -> anyhow::Result<Measured> {
         segment.run(Duration::from_millis(7));
     }
     segment.run(MINUTE);
-    let idle = segment.run(MINUTE);
-    let joiner = segment.add(Peer::new(nodes));
-    segment.with(joiner, |peer, now| {
-        peer.plan.now = now;
-        let _ = peer.swim.announce(address(0), &mut peer.plan);
-    });
-    let join = segment.run(MINUTE);
-    // In a large mesh word of it takes longer than the minute.
-    anyhow::ensure!(
-        known(&segment).contains(&nodes),
-        "the simulated SWIM has told nobody of its newcomer"
-    );
-    segment.kill(0);
-    let failover = segment.run(MINUTE);
-    Ok(Measured {
-        idle,
-        failover: Some(failover),
-        join: Some(join),
-        turn: None,
-    })
+    segment
+}
+
+impl minutes::Member for Peer {
+    fn join(segment: &mut Segment<Self>) -> anyhow::Result<()> {
+        let joiner = segment.next_index();
+        segment.add(Self::new(joiner));
+        segment.with(joiner, |peer, now| {
+            peer.plan.now = now;
+            let _ = peer.swim.announce(address(0), &mut peer.plan);
+        });
+        Ok(())
+    }
+
+    /// In a large mesh word of it takes longer than the minute, so it is enough that one knows.
+    fn joined(segment: &Segment<Self>) -> bool {
+        let others = segment.running().count() - 1;
+        known(segment).contains(&others)
+    }
+
+    /// Nobody does: the loss of one is like that of another.
+    fn leader(segment: &Segment<Self>) -> Option<usize> {
+        segment.running().map(|(index, _)| index).next()
+    }
+}
+
+pub(super) fn measure(nodes: usize) -> anyhow::Result<Measured> {
+    minutes::measure(&mut settled(nodes)).context("the simulated SWIM")
 }
 
 #[cfg(test)]
@@ -166,12 +176,7 @@ mod tests {
 
     #[test]
     fn a_lost_member_is_down_for_everyone() {
-        let mut segment = Segment::new();
-        for index in 0..10 {
-            let mut peer = Peer::new(index);
-            peer.meet(segment.now, (0..10).filter(|other| *other != index));
-            segment.add(peer);
-        }
+        let mut segment = settled(10);
         segment.kill(3);
         segment.run(2 * MINUTE);
         assert_eq!(known(&segment), [8; 9]);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::{Case, Report, System};
+use super::report::{Case, Hostile, Report, System};
 
 /// What docs/TRAFFIC.md begins with.
 const HEAD: &str = "\
@@ -11,7 +11,7 @@ const HEAD: &str = "\
 This page and its picture are the output of
 
 ```
-cargo run --release --locked -p nexus0 -- traffic --nodes 3,5,10,20,50,100 --markdown \\
+cargo run --release --locked -p nexus0 -- traffic --markdown \\
     --svg docs/traffic.svg > docs/TRAFFIC.md
 ```
 
@@ -21,7 +21,7 @@ daemon runs. The jury is a small implementation of ours of three-phase voting; R
 for the detection time of NEXUS-0. Raft and SWIM protect nothing: 40 bytes of pre-tag and tag on each of their
 messages would be the comparison at equal protection. SWIM's figure of a failover is that of a lost member.
 
-![Bytes per minute over nodes](traffic.svg)
+![Bytes and messages per node and minute over nodes](traffic.svg)
 
 Bytes per minute on the segment, idle:
 
@@ -66,14 +66,11 @@ pub(crate) fn table(report: &Report) -> String {
         );
     }
     text.push_str("\nBytes sent because of one hostile packet of a stranger\n\n");
-    line(&mut text, ["nodes", "NEXUS-0", "jury", "", "", ""]);
+    line(&mut text, ["nodes", "NEXUS-0", "recorded", "jury", "", ""]);
     for hostile in &report.hostile {
-        let (nodes, own, jury) = (
-            hostile.nodes.to_string(),
-            cell(Some(hostile.nexus0)),
-            cell(Some(hostile.jury)),
-        );
-        line(&mut text, [&nodes, &own, &jury, "", "", ""]);
+        let [own, recorded, jury] = &answers(hostile);
+        let nodes = hostile.nodes.to_string();
+        line(&mut text, [&nodes, own, recorded, jury, "", ""]);
     }
     let _ = write!(text, "\n{}\n\n{}", claim(report), peers(report));
     for system in System::ALL {
@@ -118,10 +115,11 @@ pub(crate) fn markdown(report: &Report) -> String {
             );
         }
     }
-    text.push_str("\nBytes sent because of one hostile packet of a stranger:\n\n| nodes | NEXUS-0 | jury |\n|---:|---:|---:|\n");
+    text.push_str("\nBytes sent because of one hostile packet of a stranger:\n\n| nodes | NEXUS-0 | NEXUS-0, a recorded request to join | jury |\n|---:|---:|---:|---:|\n");
     for hostile in &report.hostile {
-        let (own, jury) = (cell(Some(hostile.nexus0)), cell(Some(hostile.jury)));
-        let _ = writeln!(text, "| {} | {own} | {jury} |", hostile.nodes);
+        let [own, recorded, jury] = answers(hostile);
+        let nodes = hostile.nodes;
+        let _ = writeln!(text, "| {nodes} | {own} | {recorded} | {jury} |");
     }
     let _ = write!(text, "\n{}\n", claim(report));
     let _ = write!(
@@ -139,6 +137,11 @@ pub(crate) fn markdown(report: &Report) -> String {
     text
 }
 
+/// What one packet brings: refused, recorded, reported to a jury.
+fn answers(hostile: &Hostile) -> [String; 3] {
+    [hostile.nexus0, hostile.nexus0_recorded, hostile.jury].map(|bytes| cell(Some(bytes)))
+}
+
 fn line(text: &mut String, cells: [&str; 6]) {
     let [first, rest @ ..] = cells;
     let mut line = format!("{first:>6}");
@@ -149,13 +152,15 @@ fn line(text: &mut String, cells: [&str; 6]) {
 }
 
 fn cell(bytes: Option<u64>) -> String {
-    let Some(bytes) = bytes else {
-        return "-".to_owned();
-    };
-    let digits = bytes.to_string();
+    bytes.map_or("-".to_owned(), grouped)
+}
+
+/// With a comma before every third digit from the right.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -173,22 +178,34 @@ fn per_node(report: &Report, system: System, nodes: usize) -> String {
 
 /// Where "95 % less than jury consensus" holds, and where not.
 fn claim(report: &Report) -> String {
-    let holds = |nodes: &usize| report.saved(*nodes).is_some_and(|saved| saved >= CLAIM);
-    let names = |sizes: Vec<usize>| {
-        let names: Vec<String> = sizes.iter().map(usize::to_string).collect();
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
+    let idle = |nodes: usize| report.saved(nodes).is_some_and(|saved| saved >= CLAIM);
+    let recorded = |hostile: &Hostile| {
+        100.0 * (1.0 - hostile.nexus0_recorded as f64 / hostile.jury as f64) >= CLAIM
     };
-    let (yes, no) = report.sizes().into_iter().partition::<Vec<usize>, _>(holds);
+    let hostile = report.hostile.iter();
+    let (idle, recorded) = (
+        holds(report.sizes().into_iter().map(|nodes| (nodes, idle(nodes)))),
+        holds(hostile.map(|hostile| (hostile.nodes, recorded(hostile)))),
+    );
     wrapped(&format!(
-        "95 % less than jury consensus holds in idle minutes for N = {}; it does not for N = {}. Per hostile \
-         packet it holds for every N: nothing is sent at all.",
-        names(yes),
-        names(no)
+        "95 % less than jury consensus in idle minutes {idle}. Per hostile packet that the filter refuses it holds \
+         for every N: nothing is sent at all. A recorded request to join brings one answer of its own length: there \
+         it {recorded}."
     ))
+}
+
+/// For which sizes something holds, and for which not.
+fn holds(sizes: impl Iterator<Item = (usize, bool)>) -> String {
+    let (yes, no): (Vec<_>, Vec<_>) = sizes.partition(|(_, holds)| *holds);
+    let names = |sizes: Vec<(usize, bool)>| {
+        let names: Vec<String> = sizes.iter().map(|(nodes, _)| nodes.to_string()).collect();
+        names.join(", ")
+    };
+    match (yes.is_empty(), no.is_empty()) {
+        (true, _) => format!("does not hold for N = {}", names(no)),
+        (_, true) => format!("holds for N = {}", names(yes)),
+        _ => format!("holds for N = {}, not for {}", names(yes), names(no)),
+    }
 }
 
 fn peers(report: &Report) -> String {
@@ -227,7 +244,8 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.replace('\n', " ").contains("does not for N = 3, 5"),
+            text.replace('\n', " ")
+                .contains("minutes does not hold for N = 3, 5."),
             "{text}"
         );
         assert!(markdown(&report).contains("| 5 | Raft |"));

@@ -24,6 +24,7 @@ mod stranger;
 mod swarm;
 mod traitor;
 
+pub use crate::memo::Remembering;
 pub use drive::run;
 pub use oracle::{ORACLES, SOMETIMES, Sometimes, Violation};
 pub use plan::{Act, Conditions, Expect, Lie, Plan, Step, Who};
