@@ -1,6 +1,8 @@
 //! Labs of real processes on a real link, and what each number does when something is really wrong.
 //! Needs root.
 
+mod open_lab;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +49,7 @@ fn follower(lab: &Lab) -> usize {
 
 fn flood(lab: &Lab, kinds: &[Kind]) -> Flooder {
     let (topology, books) = (Arc::clone(&lab.topology), Arc::clone(&lab.books));
-    let mesh = lab.mesh.root.root.mesh_id();
+    let mesh = lab.mesh.id;
     Flooder::start(topology, books, mesh, kinds.to_vec(), Rate::Max).unwrap()
 }
 
@@ -117,6 +119,11 @@ fn left_behind(id: &str) -> Vec<String> {
 
 /// Runs `nexus0 lab` to its end and reads its summary.
 fn run(arguments: &[&str]) -> Value {
+    lab_says(arguments).1
+}
+
+/// The same, with what it said.
+fn lab_says(arguments: &[&str]) -> (String, Value) {
     let file = PathBuf::from(format!("/tmp/nexus0-lab-test-{}.json", std::process::id()));
     let output = Command::new(PROGRAM)
         .arg("lab")
@@ -135,7 +142,7 @@ fn run(arguments: &[&str]) -> Value {
     let text = fs::read_to_string(&file).unwrap();
     fs::remove_file(&file).unwrap();
     eprintln!("{text}");
-    serde_json::from_str(&text).unwrap()
+    (said.into_owned(), serde_json::from_str(&text).unwrap())
 }
 
 fn count(value: &Value, path: &str) -> i64 {

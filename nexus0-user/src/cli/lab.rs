@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// For how long a living anchor is safe from a higher ego
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     hold_down: Duration,
+    /// An open mesh: no grants, egos up to 50; everything says that it is open
+    #[arg(long, conflicts_with = "door_flood")]
+    open: bool,
     /// When to end: a number of seconds, or with a unit [default: Ctrl-C]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     duration: Option<Duration>,
@@ -207,6 +210,7 @@ fn options(args: &Args) -> Options {
         pulse: args.pulse.unwrap_or(pulse),
         epoch: args.epoch.unwrap_or(epoch),
         hold_down: args.hold_down,
+        open: args.open,
         duration: args.duration,
         summary: args.summary.clone(),
         flood: args.flood.0,

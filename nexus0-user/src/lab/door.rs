@@ -161,11 +161,7 @@ pub fn run(
         options.nodes
     );
     let mut lab = Lab::start(options, say)?;
-    let crowd = Besiegers::start(
-        Arc::clone(&lab.topology),
-        lab.mesh.root.root.mesh_id(),
-        siege,
-    )?;
+    let crowd = Besiegers::start(Arc::clone(&lab.topology), lab.mesh.id, siege)?;
     let mut run = Run {
         lab: &mut lab,
         siege,

@@ -79,6 +79,7 @@ impl Node {
             .arg(&self.run_dir)
             .arg("--state-dir")
             .arg(&self.admitted.state_dir)
+            .args(&self.admitted.says)
             .args(["--pulse", &milliseconds(options.pulse)])
             .args(["--epoch", &milliseconds(options.epoch)])
             .args(["--hold-down", &milliseconds(options.hold_down)])

@@ -69,6 +69,8 @@ pub struct Options {
     pub epoch: Duration,
     /// For how long a living anchor is safe from a higher ego.
     pub hold_down: Duration,
+    /// Have an open mesh: who knows its name is in, without a grant.
+    pub open: bool,
     /// When to end; `None` runs until interrupted.
     pub duration: Option<Duration>,
     /// Where the summary goes.
@@ -114,6 +116,7 @@ impl Default for Options {
             pulse,
             epoch,
             hold_down: Duration::from_secs(30),
+            open: false,
             duration: None,
             summary: None,
             flood: Some(Rate::Max),

@@ -11,6 +11,9 @@ pub fn words(summary: &Summary) -> String {
     let mut say = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<18}{value}");
     };
+    if let Some(name) = &summary.open {
+        say("mesh", format!("{name}, OPEN: who knows its name can join"));
+    }
     say(
         "nodes",
         format!(

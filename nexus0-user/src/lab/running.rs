@@ -82,6 +82,9 @@ impl Lab {
             lab.id(),
             lab.nodes.len()
         ));
+        if let Some(name) = &lab.mesh.open {
+            say(format!("mesh {name} is OPEN: who knows this name can join"));
+        }
         lab.topology.wait_for_addresses(Duration::from_secs(10))?;
         let patience = Duration::from_secs(10) + 6 * lab.options.pulse;
         for index in 0..lab.nodes.len() {
@@ -99,12 +102,13 @@ impl Lab {
     fn build(options: Options) -> Result<Self> {
         let mut record = Record::open()?;
         let late = options.late();
+        let name = format!("lab-{}", record.id());
         let mut topology = Topology::build(&mut record, options.nodes + late, late)?;
         if options.sifts() {
             topology.sift(options.loss)?;
         }
         let topology = Arc::new(topology);
-        let mesh = Mesh::create(record.folder(), options.nodes, late, options.equal_egos)?;
+        let mesh = Mesh::create(record.folder(), &name, &options)?;
         let mut nodes = mesh
             .nodes
             .iter()
@@ -300,7 +304,11 @@ impl Lab {
 
     /// Everyone's view in a few lines, for errors.
     pub fn picture(&self) -> String {
-        let mut lines = Vec::new();
+        let open = self.mesh.open.as_ref();
+        let mut lines: Vec<String> = open
+            .map(|name| format!("  mesh {name} is OPEN"))
+            .into_iter()
+            .collect();
         for (node, sight) in self.nodes.iter().zip(&self.sights) {
             let name = &node.admitted.name;
             let Some(sight) = sight else {

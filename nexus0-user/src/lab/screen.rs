@@ -126,8 +126,9 @@ impl Screen {
         line(
             &mut text,
             &format!(
-                "NEXUS-0 lab {}   {up} of {} nodes   pulse {} ms, epoch {} s   {} XDP",
+                "NEXUS-0 lab {}{}   {up} of {} nodes   pulse {} ms, epoch {} s   {} XDP",
                 lab.id(),
+                open(lab),
                 lab.nodes.len(),
                 lab.options.pulse.as_millis(),
                 lab.options.epoch.as_secs_f32(),
@@ -193,8 +194,9 @@ impl Screen {
             .and_then(Progress::kind)
             .map_or("quiet", |kind| kind.name());
         format!(
-            "{:>6.1} s  {anchor}; {kind}; offered {}, unaccounted {}",
+            "{:>6.1} s {} {anchor}; {kind}; offered {}, unaccounted {}",
             self.start.elapsed().as_secs_f64(),
+            open(lab),
             short(frames.offered as f64),
             frames.unaccounted
         )
@@ -241,6 +243,11 @@ fn line(text: &mut String, left: &str, right: &str) {
         let _ = write!(text, "{left:<room$}{right}");
     }
     text.push('\n');
+}
+
+/// Behind the lab's name if the mesh is open.
+fn open(lab: &Lab) -> &'static str {
+    if lab.mesh.open.is_some() { " OPEN" } else { "" }
 }
 
 /// The status of the anchor itself, or of anyone who follows one.

@@ -100,7 +100,7 @@ impl Story<'_> {
             return Ok(());
         };
         let (topology, books) = (Arc::clone(&self.lab.topology), Arc::clone(&self.lab.books));
-        let mesh = self.lab.mesh.root.root.mesh_id();
+        let mesh = self.lab.mesh.id;
         self.flooder = Some(Flooder::start(
             topology,
             books,

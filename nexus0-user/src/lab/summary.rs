@@ -29,6 +29,8 @@ pub struct Summary {
     pub schema: u32,
     /// The lab's id, which its namespaces and folders bore.
     pub lab: String,
+    /// The mesh's name if it is open: everybody who knows it can join.
+    pub open: Option<String>,
     /// Nodes in the mesh.
     pub nodes: usize,
     /// Different anchors that running nodes follow at the end.
@@ -162,6 +164,7 @@ impl Summary {
         let mut summary = Self {
             schema: SCHEMA,
             lab: lab.id().to_owned(),
+            open: lab.mesh.open.clone(),
             nodes: lab.nodes.len(),
             anchors: lab.anchors().len(),
             join_ms: Spread::of(&lab.seen.joins),
