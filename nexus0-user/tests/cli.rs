@@ -390,6 +390,7 @@ fn what_people_read_fits_eighty_columns() {
         "identity --dir {}/s",
         "--help",
         "run --help",
+        "lab --help",
         "drops --help",
     ];
     let explain = format!("explain {hex} --run-dir {{}}");

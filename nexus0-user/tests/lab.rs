@@ -1,6 +1,7 @@
 //! Labs of real processes on a real link, and what each number does when something is really wrong.
 //! Needs root.
 
+mod fresh_secrets;
 mod open_lab;
 
 use std::collections::BTreeSet;
@@ -642,6 +643,7 @@ fn impossible_labs_are_refused_with_what_is_allowed() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     assert!(refused(&["--nodes", "1"]).contains("2 to 100"));
+    assert!(refused(&["--rekey", "25h"]).contains("0s to 86400s"));
     assert!(refused(&["--epoch", "1s"]).contains("9 pulses"));
     assert!(refused(&["--duration", "3"]).contains("too short"));
     assert!(refused(&["--flood", "0"]).contains("off"));

@@ -67,6 +67,8 @@ pub enum Event {
         number: u64,
         /// Names its key.
         key_id: KeyId,
+        /// Its secret was sealed to each member on its own: who stole an earlier one is left behind.
+        fresh: bool,
     },
     /// This node promoted itself.
     Promoted {

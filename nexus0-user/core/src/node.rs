@@ -53,6 +53,8 @@ pub const PULSE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duratio
 pub const LEAST_PULSES: u32 = 9;
 /// Longest hold-down.
 pub const MAX_HOLD_DOWN: Duration = Duration::from_secs(86_400);
+/// Longest time between fresh secrets: who stole one follows until the next.
+pub const MAX_REKEY: Duration = Duration::from_secs(86_400);
 /// Timers served in one call; the rest waits for the next.
 const MAX_TIMERS: usize = 64;
 
@@ -65,7 +67,7 @@ pub struct NodeConfig {
     pub epoch: Duration,
     /// For how long a living anchor is safe from a higher ego.
     pub hold_down: Duration,
-    /// Time between fresh secrets, while this node leads.
+    /// Time between fresh secrets, while this node leads; zero: with every epoch.
     pub rekey: Duration,
     /// Everybody who knows the mesh's name holds its root key.
     pub open: bool,
@@ -102,6 +104,9 @@ impl NodeConfig {
         if self.hold_down > MAX_HOLD_DOWN {
             return Err(ConfigError::HoldDown(self.hold_down));
         }
+        if self.rekey > MAX_REKEY {
+            return Err(ConfigError::Rekey(self.rekey));
+        }
         let (lowest, highest) = (*self.wire.start(), *self.wire.end());
         if self.wire.is_empty() || lowest < LOWEST_VERSION || highest > HIGHEST_VERSION {
             return Err(ConfigError::Wire { lowest, highest });
@@ -127,6 +132,11 @@ pub enum ConfigError {
     /// A hold-down out of range.
     #[error("the hold-down is {0:?}, allowed are 0s to {MAX_HOLD_DOWN:?}")]
     HoldDown(Duration),
+    /// Fresh secrets too seldom.
+    #[error(
+        "the time between fresh secrets is {0:?}, allowed are 0s (with every epoch) to {MAX_REKEY:?}"
+    )]
+    Rekey(Duration),
     /// A wire version this code does not speak.
     #[error(
         "wire versions {lowest} to {highest} are asked for, allowed are {LOWEST_VERSION} to {HIGHEST_VERSION}"

@@ -317,14 +317,17 @@ impl Node {
             lineage.number = turned;
         }
         self.fence.raise(chain, turned);
-        if self.rekey.next == Some(key_id) {
+        let fresh = self.rekey.next == Some(key_id);
+        if fresh {
             self.rekey.next = None;
             self.rekey.since = Some(now);
+            self.counters.fresh_turns += 1;
         }
         self.counters.turns += 1;
         self.event(Event::EpochTurned {
             number: turned,
             key_id,
+            fresh,
         });
         self.schedule_epoch(now);
     }

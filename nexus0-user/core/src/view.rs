@@ -235,6 +235,8 @@ pub struct Counters {
     pub anchor_changes: u64,
     /// Turns to a next key.
     pub turns: u64,
+    /// Of them to one whose secret came fresh, sealed to each member on its own.
+    pub fresh_turns: u64,
     /// Revocation lists taken.
     pub revocations_taken: u64,
     /// Claims refused because an equal or newer number of the chain was accepted before.

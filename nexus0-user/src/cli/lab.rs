@@ -36,7 +36,10 @@ pub(super) struct Args {
     /// For how long a living anchor is safe from a higher ego
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     hold_down: Duration,
-    /// An open mesh: no grants, egos up to 50; everything says that it is open
+    /// Time between fresh secrets, 0s (with every epoch) to 24h
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
+    rekey: Duration,
+    /// An open mesh: no grants, egos up to 50, and everything says OPEN
     #[arg(long, conflicts_with = "door_flood")]
     open: bool,
     /// When to end: a number of seconds, or with a unit [default: Ctrl-C]
@@ -210,6 +213,7 @@ fn options(args: &Args) -> Options {
         pulse: args.pulse.unwrap_or(pulse),
         epoch: args.epoch.unwrap_or(epoch),
         hold_down: args.hold_down,
+        rekey: args.rekey,
         open: args.open,
         duration: args.duration,
         summary: args.summary.clone(),

@@ -60,6 +60,9 @@ pub(super) struct Args {
     /// For how long a living anchor is safe from a higher ego [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     hold_down: Option<Duration>,
+    /// Time between fresh secrets, 0s to 24h, as the anchor [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    rekey: Option<Duration>,
     /// native: in the driver; generic: after it, slower
     #[arg(
         long,
@@ -125,6 +128,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         pulse: args.pulse.unwrap_or(default.pulse),
         epoch: args.epoch.unwrap_or(default.epoch),
         hold_down: args.hold_down.unwrap_or(default.hold_down),
+        rekey: args.rekey.unwrap_or(default.rekey),
         open: args.open.is_some(),
         ..default
     };
@@ -308,6 +312,7 @@ impl From<RunError> for Failure {
                 ConfigError::Pulse(_)
                 | ConfigError::Epoch { .. }
                 | ConfigError::HoldDown(_)
+                | ConfigError::Rekey(_)
                 | ConfigError::Wire { .. },
             )
             | RunError::Attach(AttachError::UnknownInterface { .. }) => Self::Usage(text),

@@ -177,7 +177,16 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
                 reason_word(*reason)
             )
         }
-        Event::EpochTurned { number, key_id } => format!("epoch {number} begins, key {key_id}"),
+        Event::EpochTurned {
+            number,
+            key_id,
+            fresh: false,
+        } => format!("epoch {number} begins, key {key_id}"),
+        Event::EpochTurned {
+            number,
+            key_id,
+            fresh: true,
+        } => format!("epoch {number} begins, key {key_id}, from a fresh secret"),
         Event::Promoted { chain, number } => {
             format!("promoted myself: chain {chain}, epoch {number}")
         }

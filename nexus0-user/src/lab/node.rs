@@ -83,6 +83,7 @@ impl Node {
             .args(["--pulse", &milliseconds(options.pulse)])
             .args(["--epoch", &milliseconds(options.epoch)])
             .args(["--hold-down", &milliseconds(options.hold_down)])
+            .args(["--rekey", &milliseconds(options.rekey)])
             .stdin(Stdio::null())
             .current_dir("/");
         if options.generic {

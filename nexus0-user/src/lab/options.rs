@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use nexus0_core::node::MAX_REKEY;
 
 use crate::flood::Rate;
 
@@ -69,6 +70,8 @@ pub struct Options {
     pub epoch: Duration,
     /// For how long a living anchor is safe from a higher ego.
     pub hold_down: Duration,
+    /// Time between fresh secrets; zero: with every epoch.
+    pub rekey: Duration,
     /// Have an open mesh: who knows its name is in, without a grant.
     pub open: bool,
     /// When to end; `None` runs until interrupted.
@@ -116,6 +119,7 @@ impl Default for Options {
             pulse,
             epoch,
             hold_down: Duration::from_secs(30),
+            rekey: Duration::from_secs(3600),
             open: false,
             duration: None,
             summary: None,
@@ -158,6 +162,11 @@ impl Options {
             self.epoch,
             self.pulse,
             LEAST_PULSES * self.pulse
+        );
+        ensure!(
+            self.rekey <= MAX_REKEY,
+            "{:?} between fresh secrets (--rekey) is not possible: allowed are 0s to {MAX_REKEY:?}",
+            self.rekey
         );
         ensure!(
             !self.at_once || self.nodes + self.joins <= MAX_NODES,
@@ -295,6 +304,7 @@ mod tests {
         assert!(refused(|o| o.nodes = 101).contains("2 to 100"));
         assert!(refused(|o| o.pulse = Duration::from_millis(10)).contains("100ms"));
         assert!(refused(|o| o.epoch = Duration::from_secs(4)).contains("4.5s and more"));
+        assert!(refused(|o| o.rekey = Duration::from_secs(86_401)).contains("0s to 86400s"));
         assert!(refused(|o| o.flood = Some(Rate::PerSecond(0))).contains("off"));
         let short = refused(|o| o.duration = Some(Duration::from_secs(5)));
         assert!(

@@ -37,6 +37,11 @@ pub fn words(summary: &Summary) -> String {
         say("heals", spread(&summary.heal_ms));
     }
     say("epochs turned", summary.epochs_turned.to_string());
+    let fresh = &summary.fresh_turns;
+    if fresh.values().any(|count| *count > 0) {
+        let least = fresh.values().min().unwrap_or(&0);
+        say("to fresh secrets", format!("{least} by each node or more"));
+    }
     say("forged accepted", summary.forged_accepted.to_string());
     say(
         "valid lost",

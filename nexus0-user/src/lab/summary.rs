@@ -57,6 +57,8 @@ pub struct Summary {
     pub loss: f64,
     /// Turns to a next epoch within a chain.
     pub epochs_turned: usize,
+    /// Turns to a fresh secret, sealed to each member on its own, that each node took since its last start.
+    pub fresh_turns: BTreeMap<String, u64>,
     /// Where every frame went.
     pub frames: Frames,
     /// Frames accepted under an epoch key that nobody sent, members nobody admitted, and frames that a filter
@@ -127,6 +129,8 @@ pub struct Timers {
     pub pulse_ms: u64,
     /// Between turns.
     pub epoch_ms: u64,
+    /// Between fresh secrets.
+    pub rekey_ms: u64,
 }
 
 impl Spread {
@@ -178,6 +182,7 @@ impl Summary {
             restarts: found.restarts.clone(),
             loss: lab.options.loss,
             epochs_turned: turns(lab),
+            fresh_turns: fresh_turns(lab),
             frames: books.account().frames(),
             forged_accepted: balance.forged + strangers + lab.node_counter("disagreements"),
             valid_lost: balance.lost,
@@ -285,6 +290,7 @@ impl Timers {
         Self {
             pulse_ms: options.pulse.as_millis() as u64,
             epoch_ms: options.epoch.as_millis() as u64,
+            rekey_ms: options.rekey.as_millis() as u64,
         }
     }
 }
@@ -296,6 +302,16 @@ fn turns(lab: &Lab) -> usize {
         *numbers.entry(chain).or_default() += 1;
     }
     numbers.values().map(|count| count - 1).sum()
+}
+
+fn fresh_turns(lab: &Lab) -> BTreeMap<String, u64> {
+    let all = lab.nodes.iter().zip(&lab.sights);
+    let taken = all.filter_map(|(node, sight)| {
+        let counters = &sight.as_ref()?.status.node_counters;
+        let count = counters.get("fresh_turns").copied().unwrap_or(0);
+        Some((node.admitted.name.clone(), count))
+    });
+    taken.collect()
 }
 
 fn kernel() -> Result<String> {

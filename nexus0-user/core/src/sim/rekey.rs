@@ -41,9 +41,10 @@ fn a_thief_follows_no_further_than_the_next_fresh_secret() {
 
 #[test]
 fn without_fresh_secrets_a_thief_follows_for_ever() {
-    let mut sim = mesh(1, 1_000_000);
+    let mut sim = mesh(1, 86_400);
     assert_eq!(followed(&mut sim, 12), 12);
     assert_eq!(sim.count(FrameType::Rekey), 0);
+    assert_eq!(sim.node(1).view(sim.now).counters.fresh_turns, 0);
 }
 
 #[test]
@@ -62,13 +63,15 @@ fn turns_by_fresh_secrets_lose_nobody() {
         let promoted = sim.events(|event| matches!(event, Event::Promoted { .. }));
         assert!(promoted.is_empty());
         assert_eq!(sim.count(FrameType::Epoch), 0);
-        assert!(sim.node(1).view(sim.now).counters.turns >= 9);
+        let counters = sim.node(1).view(sim.now).counters;
+        assert!(counters.turns >= 9);
+        assert_eq!(counters.fresh_turns, counters.turns);
     }
 }
 
 #[test]
 fn a_successor_that_knows_of_no_fresh_secret_makes_one_at_its_first_turn() {
-    let mut sim = mesh(2, 100_000);
+    let mut sim = mesh(2, 86_400);
     sim.run(seconds(130));
     assert_eq!(sim.count(FrameType::Rekey), 0);
     // Whoever came in by an answer does not know how old the secrets are.
