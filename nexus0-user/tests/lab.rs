@@ -2,6 +2,7 @@
 //! Needs root.
 
 mod fresh_secrets;
+mod one_way;
 mod open_lab;
 
 use std::collections::BTreeSet;

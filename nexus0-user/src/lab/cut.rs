@@ -39,7 +39,7 @@ pub struct Side {
     pub nodes: usize,
     /// Milliseconds after the cut at which they were first seen to follow one anchor of theirs.
     pub settled_ms: Option<u64>,
-    /// The most anchors that were followed, or reigned, at one look after the bound for a failover.
+    /// The most anchors that were followed, or reigned, at one look after the bound for a cut of this kind.
     pub anchors: usize,
     /// Looks after that bound, and how many of them did not show one anchor that all of the side follow.
     pub looks: usize,
@@ -104,7 +104,7 @@ impl Cut {
                 side.settled_ms
                     .get_or_insert(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
             }
-            if since > lab.options.failover_bound() {
+            if since > lab.options.cut_bound() {
                 side.looks += 1;
                 side.disagreed += usize::from(agreed.is_none());
                 side.anchors = side.anchors.max(anchors(lab, belongs));

@@ -180,11 +180,15 @@ impl Options {
             self.loss
         );
         ensure!(
+            self.cuts > 0 || self.one_way.is_none(),
+            "--one-way says what a cut does, and none is asked for: add --cuts N"
+        );
+        ensure!(
             self.cuts == 0 || self.one_way.is_some() || self.nodes >= 4,
             "a cut of {} nodes leaves no two on each side: at least 4 (see --nodes)",
             self.nodes
         );
-        let shortest = self.failover_bound() + self.pulse;
+        let shortest = self.cut_bound() + self.pulse;
         ensure!(
             self.cuts == 0 || self.cut >= shortest && self.heal >= self.heal_bound(),
             "cuts of {:?} with {:?} between them are too short to judge: \
@@ -250,6 +254,18 @@ impl Options {
         (self.pulse * 17 / 5).max(Duration::from_secs(1))
     }
 
+    /// A side must follow an anchor of its own within this time after a cut. A deaf anchor is heard, so nobody
+    /// takes its place: whoever it has not heard for twelve pulses it leaves out of its next epoch, whoever
+    /// is left out asks for three pulses and joins anew, and when nobody answers starts a mesh.
+    pub fn cut_bound(&self) -> Duration {
+        match self.one_way {
+            Some(OneWay::Deaf) => {
+                self.epoch + 16 * self.pulse + Duration::from_secs(1) + self.heal_bound()
+            }
+            Some(OneWay::Mute) | None => self.failover_bound(),
+        }
+    }
+
     /// Two halves must follow one anchor within this time after a heal: 6 s at a pulse of 5 s.
     pub fn heal_bound(&self) -> Duration {
         self.pulse + Duration::from_secs(1)
@@ -305,6 +321,10 @@ mod tests {
         assert!(refused(|o| o.pulse = Duration::from_millis(10)).contains("100ms"));
         assert!(refused(|o| o.epoch = Duration::from_secs(4)).contains("4.5s and more"));
         assert!(refused(|o| o.rekey = Duration::from_secs(86_401)).contains("0s to 86400s"));
+        let deaf = |o: &mut Options| (o.cuts, o.one_way) = (1, Some(OneWay::Deaf));
+        let short = refused(deaf);
+        assert!(short.contains("at least 21s (--cut)"), "{short}");
+        assert!(refused(|o| o.one_way = Some(OneWay::Mute)).contains("--cut"));
         assert!(refused(|o| o.flood = Some(Rate::PerSecond(0))).contains("off"));
         let short = refused(|o| o.duration = Some(Duration::from_secs(5)));
         assert!(

@@ -34,6 +34,7 @@ pub fn words(summary: &Summary) -> String {
     if !summary.cuts.is_empty() {
         let (cuts, merges) = (summary.cuts.len(), summary.merges);
         say("cuts", format!("{cuts}, merges {merges}"));
+        say("own anchor after", spread(&summary.settled_ms));
         say("heals", spread(&summary.heal_ms));
     }
     say("epochs turned", summary.epochs_turned.to_string());
@@ -52,8 +53,10 @@ pub fn words(summary: &Summary) -> String {
     say("accepted", frames.accepted.to_string());
     say("refused", frames.dropped.values().sum::<i64>().to_string());
     say("lost in queues", frames.queue_lost.to_string());
-    if frames.lost + frames.cut > 0 {
+    if frames.lost > 0 {
         say("lost as asked", frames.lost.to_string());
+    }
+    if frames.cut > 0 {
         say("stopped by cuts", frames.cut.to_string());
     }
     say("unaccounted", frames.unaccounted.to_string());

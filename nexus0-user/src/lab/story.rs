@@ -144,9 +144,18 @@ impl Story<'_> {
         }
         for (text, mut who) in told {
             who.sort();
-            let all = who.len() > 2 && who.len() == self.lab.nodes.len();
-            let who = if all { "all".into() } else { who.join(" ") };
-            self.screen.say(&format!("{who}: {text}"));
+            self.screen.say(&format!("{}: {text}", self.among(&who)));
+        }
+    }
+
+    /// Names, or fewer words for all and for all but one.
+    fn among(&self, who: &[String]) -> String {
+        let names = self.lab.nodes.iter().map(|node| &node.admitted.name);
+        let others: Vec<&String> = names.filter(|name| !who.contains(name)).collect();
+        match others[..] {
+            [] if who.len() > 2 => "all".into(),
+            [other] if who.len() > 2 => format!("all but {other}"),
+            _ => who.join(" "),
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Summary {
     pub restarts: Vec<Restart>,
     /// The cuts of the link.
     pub cuts: Vec<Cut>,
+    /// From each cut to the first look at which a side followed an anchor of its own, all sides together.
+    pub settled_ms: Spread,
     /// From each heal to the last node's following the one anchor.
     pub heal_ms: Spread,
     /// Chains that ended in another one after a heal.
@@ -165,6 +167,10 @@ impl Summary {
             .filter_map(|cut| Some(cut.heal_ms? as f64))
             .collect();
         let healed = found.cuts.iter().filter(|cut| cut.heal_ms.is_some());
+        let sides = found.cuts.iter().flat_map(|cut| &cut.sides);
+        let settled: Vec<f64> = sides
+            .filter_map(|side| Some(side.settled_ms? as f64))
+            .collect();
         let mut summary = Self {
             schema: SCHEMA,
             lab: lab.id().to_owned(),
@@ -176,6 +182,7 @@ impl Summary {
             at_once_ms: Spread::of(&found.at_once),
             failover_ms: Spread::of(&failovers).max.map(|longest| longest as u64),
             failovers_ms: Spread::of(&failovers),
+            settled_ms: Spread::of(&settled),
             heal_ms: Spread::of(&heals),
             merges: healed.map(|cut| cut.chains.saturating_sub(1)).sum(),
             cuts: found.cuts.clone(),

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{PATIENCE, Story};
 use crate::lab::cut::{Cut, Sides};
+use crate::lab::options::OneWay;
 
 impl Story<'_> {
     /// One cut, its healing, and the peace after it.
@@ -23,8 +24,8 @@ impl Story<'_> {
         let mut cut = Cut::new(&sides);
         self.lab.cut(&sides)?;
         let start = Instant::now();
-        self.screen
-            .say(&format!("cut {}: the link is split", round + 1));
+        let what = self.what_is_cut(anchor);
+        self.screen.say(&format!("cut {}: {what}", round + 1));
         while start.elapsed() < self.lab.options.cut && !self.over() {
             self.step()?;
             self.lab.sever(&sides);
@@ -32,7 +33,7 @@ impl Story<'_> {
         }
         let healed = self.lab.heal(&sides)?;
         self.screen.say(&format!(
-            "{} chains, and the link is whole again",
+            "the link is whole again: chains to merge, {}",
             cut.chains
         ));
         let start = Instant::now();
@@ -51,5 +52,14 @@ impl Story<'_> {
         }
         self.found.cuts.push(cut);
         Ok(())
+    }
+
+    fn what_is_cut(&self, anchor: usize) -> String {
+        let name = &self.lab.nodes[anchor].admitted.name;
+        match self.lab.options.one_way {
+            Some(OneWay::Mute) => format!("nobody hears {name}, which leads and hears all"),
+            Some(OneWay::Deaf) => format!("{name}, which leads, hears nobody, and all hear it"),
+            None => "the link is split".into(),
+        }
     }
 }
