@@ -4,16 +4,18 @@
 //! holds a secret.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use nexus0_core::node::Node;
 use nexus0_core::snapshot::{Mark, taken_at};
 use nexus0_core::time::Time;
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
+use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use zeroize::Zeroizing;
@@ -117,10 +119,14 @@ impl Keeper {
     }
 }
 
-/// A memory file that nobody can change any more.
+/// A memory file that nobody can change any more, or run.
 fn sealed(bytes: &[u8]) -> io::Result<File> {
     let flags = MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC;
-    let mut file = File::from(memfd_create(c"nexus0", flags)?);
+    let never_run = flags | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    // Before Linux 6.3 the mode alone keeps it from being run.
+    let file = memfd_create(c"nexus0", never_run).or_else(|_| memfd_create(c"nexus0", flags))?;
+    let mut file = File::from(file);
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(bytes)?;
     let seals = SealFlag::F_SEAL_WRITE
         | SealFlag::F_SEAL_SHRINK

@@ -118,12 +118,18 @@ impl Link {
 
     /// Starts a node with a command line of its own.
     pub(crate) fn start_as(&mut self, node: usize, line: &str) {
+        self.start_told(node, line, &[]);
+    }
+
+    /// The same with variables of its own.
+    pub(crate) fn start_told(&mut self, node: usize, line: &str, variables: &[(&str, &str)]) {
         let log = File::options()
             .append(true)
             .create(true)
             .open(self.log_file(node))
             .unwrap();
         let mut command = self.command(node, line);
+        command.envs(variables.iter().copied());
         let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
         self.nodes[node] = Some(child);
     }
