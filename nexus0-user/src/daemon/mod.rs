@@ -94,7 +94,7 @@ impl RunError {
 }
 
 /// Runs a node on each of several interfaces until SIGTERM or SIGINT. Each is a link of its own: nothing but
-/// the process is shared, and nothing is passed on from one to another. A node whose interface goes away ends;
+/// the process is shared, and nothing is passed on from one to another but revocation lists. A node whose interface goes away ends;
 /// the others go on, and its error is returned when they have ended.
 pub fn run(nodes: Vec<Options>) -> Result<(), RunError> {
     privileges::harden().map_err(RunError::Privileges)?;

@@ -9,6 +9,7 @@ use nexus0_core::filter::Maps;
 use nexus0_core::node::{Input, Node, Output, Role};
 use nexus0_core::time::Time;
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio::time::Interval;
 
 use super::RunError;
@@ -53,6 +54,9 @@ pub(super) struct NodeLoop {
     pub(super) signals: Signals,
     pub(super) server: Server,
     pub(super) revocations: Option<RevocationsFile>,
+    /// The newest revocation list that any node of this process has taken.
+    pub(super) lists: watch::Sender<Vec<u8>>,
+    pub(super) news: watch::Receiver<Vec<u8>>,
     pub(super) keeper: Option<Keeper>,
     pub(super) memory: Memory,
 }
@@ -75,6 +79,7 @@ enum Wake {
     Address,
     Heartbeat,
     Door,
+    List,
     Question(Question),
     Refusals(Vec<Refusal>),
 }
@@ -99,6 +104,7 @@ impl NodeLoop {
                 Wake::Address => self.look_at_address()?,
                 Wake::Heartbeat => self.beat()?,
                 Wake::Door => self.look_at_door()?,
+                Wake::List => self.take_shared()?,
                 Wake::Question(question) => self.answer(question)?,
                 Wake::Refusals(refusals) => self.publish(&refusals),
             }
@@ -117,6 +123,7 @@ impl NodeLoop {
             signals,
             server,
             refusals,
+            news,
             ..
         } = self;
         let anchor = node.role() == Role::Anchor;
@@ -128,6 +135,7 @@ impl NodeLoop {
             done = watch.changed() => done.map(|()| Wake::Address)?,
             _ = heartbeat.tick() => Wake::Heartbeat,
             _ = door_watch.tick(), if anchor => Wake::Door,
+            Ok(()) = news.changed() => Wake::List,
             Some(question) = server.question() => Wake::Question(question),
             sampled = sampled(refusals) => Wake::Refusals(sampled?),
         })
@@ -193,7 +201,10 @@ impl NodeLoop {
                     payload,
                 } => self.transmit(destination, &payload),
                 Output::Dataplane(op) => self.plane.apply(&op, now)?,
-                Output::Revocations(list) => self.keep(&list),
+                Output::Revocations(list) => {
+                    self.keep(&list);
+                    self.share(list);
+                }
                 Output::Event(event) => self.memory.journal.record(now, &event),
             }
         }
@@ -214,6 +225,23 @@ impl NodeLoop {
         if let Some(why) = &self.memory.unkept {
             tracing::error!("the revocation list is in force but not kept: {why}");
         }
+    }
+
+    /// Hands a list to the nodes on the other interfaces, which verify it for themselves.
+    fn share(&self, list: Vec<u8>) {
+        self.lists.send_if_modified(|held| {
+            let news = *held != list;
+            *held = list;
+            news
+        });
+    }
+
+    /// What the node on another interface took; its own comes back too and is nothing new to it.
+    fn take_shared(&mut self) -> Result<(), RunError> {
+        let list = self.news.borrow_and_update().clone();
+        let now = Time(clock::now());
+        self.node.handle_input(now, Input::Revocations(&list));
+        self.carry_out()
     }
 
     fn transmit(&mut self, destination: [u8; 16], payload: &[u8]) {

@@ -12,6 +12,7 @@ use nexus0_core::id::MeshId;
 use nexus0_core::node::{Input, Node};
 use nexus0_core::time::Time;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::address::{AddressWatch, LinkLocal};
@@ -35,7 +36,9 @@ const DOOR_WATCH: Duration = Duration::from_millis(50);
 
 /// Brings everything up on all interfaces, then gives up the privileges this took.
 pub(super) fn start(nodes: Vec<Options>) -> Result<Vec<NodeLoop>, RunError> {
-    let nodes: Vec<NodeLoop> = nodes.into_iter().map(open).collect::<Result<_, _>>()?;
+    let (lists, _) = watch::channel(Vec::new());
+    let nodes = nodes.into_iter().map(|options| open(options, &lists));
+    let nodes: Vec<NodeLoop> = nodes.collect::<Result<_, _>>()?;
     let kept = privileges::drop_capabilities().map_err(RunError::Privileges)?;
     for node in &nodes {
         announce(node, kept.is_empty());
@@ -43,8 +46,8 @@ pub(super) fn start(nodes: Vec<Options>) -> Result<Vec<NodeLoop>, RunError> {
     Ok(nodes)
 }
 
-/// Brings up one interface.
-fn open(options: Options) -> Result<NodeLoop, RunError> {
+/// Brings up one interface; revocation lists are shared with the others.
+fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, RunError> {
     let now = Time(clock::now());
     let mut who = Identification::new(&options);
     let control = socket_path(&options.run_dir, &options.interface);
@@ -101,6 +104,8 @@ fn open(options: Options) -> Result<NodeLoop, RunError> {
         signals,
         server,
         revocations: options.revocations,
+        news: lists.subscribe(),
+        lists: lists.clone(),
         keeper,
         memory,
     })

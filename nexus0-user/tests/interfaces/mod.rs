@@ -91,6 +91,41 @@ fn each_interface_of_a_node_is_a_link_of_its_own() {
 }
 
 #[test]
+fn a_revocation_list_learnt_on_one_interface_is_passed_on_by_all() {
+    if !is_root() {
+        return;
+    }
+    let mut link = Link::new(3);
+    link.cable(1, 3);
+    let options = "--pulse 300ms --epoch 4s";
+    link.start_as(
+        1,
+        &format!("run --iface eth0 --iface eth1 --state-dir {{}}/s1 {options}"),
+    );
+    link.start(2);
+    link.start_as(
+        3,
+        &format!("run --iface eth1 --state-dir {{}}/s3 {options}"),
+    );
+    let both = [2, 3];
+    link.wait(SETTLED, "both links have a mesh", || {
+        both.iter().all(|node| link.status(*node)["roster"] == 2)
+    });
+    // Handed in on the link of eth0; n3 is on that of eth1 alone.
+    let said = link.run(2, "mesh revoke --dir {}/root 0011223344556677");
+    assert_eq!(said.code, 0, "{}", said.err);
+    link.wait(SETTLED, "the list is on both links", || {
+        both.iter()
+            .all(|node| link.status(*node)["revocation"] == 1)
+    });
+    assert!(link.read("s3/revocations.json").contains("\"number\": 1"));
+    for interface in ["eth0", "eth1"] {
+        let list = link.json(1, &format!("revocations --json --iface {interface}"));
+        assert_eq!((&list["number"], &list["kept"]), (&1.into(), &true.into()));
+    }
+}
+
+#[test]
 fn an_interface_named_twice_is_refused() {
     let said = std::process::Command::new(env!("CARGO_BIN_EXE_nexus0"))
         .args([
