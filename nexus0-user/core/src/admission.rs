@@ -46,7 +46,7 @@ impl<'a> Admitted<'a> {
 }
 
 /// Header, authenticated bytes, pre-tag and tag of a payload in the right shape.
-struct Shape<'a> {
+pub(crate) struct Shape<'a> {
     header: Header,
     frame: &'a [u8],
     pre_tag: u64,
@@ -110,8 +110,7 @@ impl Node {
         let shape = Shape::parse(payload)?;
         let sender = NodeId(shape.header.sender);
         let to_us = destination == own;
-        if sender == self.id
-            || !self.speaks(shape.header.version)
+        if !self.speaks(shape.header.version)
             || !link_local(&source)
             || shape.header.class != class_of(&destination)
             || (shape.header.class == Class::Unicast && !to_us)
@@ -127,13 +126,17 @@ impl Node {
             frame,
             chain: None,
         };
+        if sender == self.id {
+            self.meet_oneself(now, &shape, frame);
+            return None;
+        }
         match header.frame_type.slot() {
             Slot::Door => self.admit_stranger(now, &shape, frame),
             Slot::Epoch => self.admit_member(now, &shape, frame),
         }
     }
 
-    fn admit_stranger<'a>(
+    pub(crate) fn admit_stranger<'a>(
         &mut self,
         now: Time,
         shape: &Shape<'_>,

@@ -165,6 +165,11 @@ pub enum Event {
     },
     /// An epoch ended without a next one: joining again.
     Rejoining,
+    /// Another node on the link has this node's identity: a second interface of this machine, or a copy of the key.
+    SameIdentity {
+        /// Where it speaks from.
+        address: [u8; 16],
+    },
     /// A newer revocation list was taken.
     RevocationsTaken {
         /// The list's number.

@@ -62,6 +62,7 @@ mod suspicion;
 mod tables;
 mod timer;
 mod turn;
+mod twin;
 mod version;
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ use crate::secret::Material;
 use crate::suspicion::Suspicion;
 use crate::time::Time;
 use crate::timer::{Timer, Timers};
+use crate::twin::Twin;
 use crate::view::Counters;
 
 /// Shortest and longest pulse.
@@ -272,6 +273,7 @@ pub struct Node {
     pub(crate) merge: Option<Merge>,
     pub(crate) expulsion: Expulsion,
     pub(crate) rekey: Rekeying,
+    pub(crate) twin: Option<Twin>,
     pub(crate) heard: Option<Time>,
     pub(crate) stalled_until: Time,
     pub(crate) sequence: u64,
@@ -343,6 +345,7 @@ impl Node {
             merge: None,
             expulsion: Expulsion::default(),
             rekey: Rekeying::default(),
+            twin: None,
             heard: None,
             stalled_until: now,
             sequence: 0,

@@ -5,8 +5,8 @@ use crate::node::Node;
 use crate::roster::Member;
 use crate::time::{Time, part};
 use crate::view::{
-    KeyState, KeyView, PeerState, PeerView, PreemptionView, Ranked, RevocationsView, Token, View,
-    Why,
+    KeyState, KeyView, PeerState, PeerView, PreemptionView, Ranked, RevocationsView, Token,
+    TwinView, View, Why,
 };
 
 impl Node {
@@ -31,6 +31,10 @@ impl Node {
             keys: self.key_views(now),
             turn: chain.and_then(|chain| self.next_turn(chain, now)),
             complete: self.complete(),
+            twin: self.twin.map(|twin| TwinView {
+                address: twin.address,
+                heard: twin.heard,
+            }),
             peers: self.peer_views(now),
             revocations: self.revocations_view(),
             open: self.config.open,

@@ -40,6 +40,8 @@ pub struct View {
     pub turn: Option<Time>,
     /// Whether this node knows the whole roster.
     pub complete: bool,
+    /// Another node with this node's identity.
+    pub twin: Option<TwinView>,
     /// All other members known.
     pub peers: Vec<PeerView>,
     /// Who is out.
@@ -61,6 +63,15 @@ pub struct PreemptionView {
     pub at: Time,
     /// Whether it is announced.
     pub announced: bool,
+}
+
+/// Another node with this node's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TwinView {
+    /// Where it speaks from.
+    pub address: [u8; 16],
+    /// When it was last recognised.
+    pub heard: Time,
 }
 
 /// The revocation list held.

@@ -84,6 +84,23 @@ impl LinkLocal {
     }
 }
 
+/// What this machine calls the interface that has an address.
+pub(super) fn interface_with(address: [u8; 16]) -> Option<String> {
+    named(
+        &fs::read_to_string("/proc/thread-self/net/if_inet6").ok()?,
+        address,
+    )
+}
+
+fn named(text: &str, address: [u8; 16]) -> Option<String> {
+    let has = |line: &&str| {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        hex::decode_array(first) == Ok(address)
+    };
+    let name = text.lines().find(has)?.split_whitespace().last()?;
+    Some(name.to_owned())
+}
+
 /// Fields: address, index, prefix length, scope, flags, name; all but the name hexadecimal.
 fn parse_line(line: &str, wanted: u32) -> Option<LinkLocal> {
     let mut fields = line.split_whitespace();
@@ -163,6 +180,12 @@ fe800000000000010000000000000001 06 40 20 80     eth4
     fn a_ready_address_wins_over_one_being_checked() {
         let text = TEXT.replace(" 03 ", " 02 ");
         assert_eq!(LinkLocal::parse(&text, 2), LinkLocal::Ready(address(1)));
+    }
+
+    #[test]
+    fn an_address_is_found_on_its_interface() {
+        assert_eq!(named(TEXT, address(2)), Some("eth1".into()));
+        assert_eq!(named(TEXT, address(9)), None);
     }
 
     #[test]

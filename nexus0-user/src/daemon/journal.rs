@@ -1,6 +1,7 @@
 //! What happened: each event becomes a log line, the last ones are kept for `status`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use nexus0_core::event::Reason;
@@ -115,6 +116,7 @@ impl Journal {
             | Event::RevocationsTaken { .. }
             | Event::Expelled { .. }
             | Event::Resumed { .. }
+            | Event::SameIdentity { .. }
             | Event::Rejoining => {}
         }
     }
@@ -262,6 +264,10 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
             "restarted within {}: {} is the anchor still, epoch {number}",
             millis(*away),
             name(*anchor)
+        ),
+        Event::SameIdentity { address } => format!(
+            "this node's identity is also at {}",
+            Ipv6Addr::from(*address)
         ),
         Event::Rejoining => "the epoch ended without a next one: joining again".into(),
     }

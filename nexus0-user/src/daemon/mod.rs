@@ -11,6 +11,7 @@ mod report;
 mod samples;
 mod socket;
 mod start;
+mod twin;
 mod watched;
 
 use std::io;

@@ -6,7 +6,7 @@ use std::future::pending;
 use std::io;
 
 use nexus0_core::filter::Maps;
-use nexus0_core::node::{Input, Node, Output, Role};
+use nexus0_core::node::{Event, Input, Node, Output, Role};
 use nexus0_core::time::Time;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use super::report::{self, Identification, Sources};
 use super::samples::Samples;
 use super::socket::{LONGEST, MeshSocket};
 use super::start::interface_index;
+use super::twin;
 use crate::api::server::{Question, Server, refusal};
 use crate::api::types::{Explanation, Request};
 use crate::dataplane::{Dataplane, Events, MapError, Refusal};
@@ -205,7 +206,12 @@ impl NodeLoop {
                     self.keep(&list);
                     self.share(list);
                 }
-                Output::Event(event) => self.memory.journal.record(now, &event),
+                Output::Event(event) => {
+                    self.memory.journal.record(now, &event);
+                    if let Event::SameIdentity { address } = event {
+                        tracing::warn!("{}", twin::advice(address));
+                    }
+                }
             }
         }
         Ok(())

@@ -18,6 +18,7 @@ use super::Options;
 use super::address::LinkLocal;
 use super::journal::Journal;
 use super::node_loop::Memory;
+use super::twin;
 use crate::api::run_dir_flag;
 use crate::api::types::{
     AnchorReport, DropLine, Drops, EpochLine, Epochs, FilterStatus, LedgerLine, Member, Peer,
@@ -164,6 +165,7 @@ fn warnings(
         )),
         CoreRole::Member | CoreRole::Anchor => {}
     }
+    warnings.extend(twin::warning(view));
     if who.observe {
         warnings.push("observing only: frames are counted, none is refused".into());
     }

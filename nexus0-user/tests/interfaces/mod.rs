@@ -91,6 +91,37 @@ fn each_interface_of_a_node_is_a_link_of_its_own() {
 }
 
 #[test]
+fn two_interfaces_on_one_link_are_one_identity_twice_and_the_node_says_so_once() {
+    if !is_root() {
+        return;
+    }
+    let mut link = Link::new(2);
+    link.second_interface(1);
+    link.start(2);
+    wait_for_mesh(&link, &[2], "n2");
+    let options = "--state-dir {}/s1 --pulse 300ms --epoch 4s";
+    link.start_as(1, &format!("run --iface eth0 --iface eth1 {options}"));
+    let interfaces = ["eth0", "eth1"];
+    let warns = |interface: &str| {
+        let said = link.run(1, &format!("status --iface {interface}"));
+        let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        words.contains("on the same link and speaks under the same identity")
+            && words.contains("start again with --iface for one of the two")
+    };
+    link.wait(SETTLED, "one of them hears the other", || {
+        interfaces.iter().any(|interface| warns(interface))
+    });
+    link.assert_narrow(1, &["status --iface eth0", "status --iface eth1"]);
+    assert_eq!(link.run(1, "status").code, 1, "degraded");
+    // It goes on and says no more of it.
+    std::thread::sleep(Duration::from_secs(3));
+    let log = link.log(1);
+    let said = log.matches("speaks under the same identity").count();
+    assert!((1..=interfaces.len()).contains(&said), "{said}:\n{log}");
+    assert_eq!(link.run(2, "status").code, 0, "{}", link.log(2));
+}
+
+#[test]
 fn a_revocation_list_learnt_on_one_interface_is_passed_on_by_all() {
     if !is_root() {
         return;

@@ -173,6 +173,15 @@ impl Link {
         self.ip(other, "link set eth1 up");
     }
 
+    /// Gives a node a second interface on the bridge: eth1.
+    pub(crate) fn second_interface(&self, node: usize) {
+        let bridge = self.namespace(0);
+        let line = format!("link add eth1 type veth peer name q{node} netns {bridge}");
+        self.ip(node, &line);
+        tool(&format!("ip -n {bridge} link set q{node} master br0 up"));
+        self.ip(node, "link set eth1 up");
+    }
+
     /// Takes a node's interface away, and plugs a new one of that name in.
     pub(crate) fn replace_interface(&self, node: usize) {
         let bridge = self.namespace(0);

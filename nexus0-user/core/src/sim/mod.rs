@@ -68,6 +68,8 @@ mod thief;
 #[cfg(test)]
 mod turns;
 #[cfg(test)]
+mod twin;
+#[cfg(test)]
 mod versions;
 
 #[cfg(test)]
