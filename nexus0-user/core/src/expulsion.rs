@@ -17,6 +17,7 @@ use crate::merge::Rivals;
 use crate::node::{Event, Node, Output};
 use crate::rekey::Rekeying;
 use crate::revocation::Revocations;
+use crate::sabotage::{Sabotage, planted};
 use crate::send::Under;
 use crate::time::Time;
 use crate::timer::Timer;
@@ -79,7 +80,7 @@ impl Node {
                 self.timers.stop(Timer::PassOn);
             }
         }
-        if number <= held {
+        if number <= held || planted(Sabotage::DeafToLists) {
             return None;
         }
         self.take_list(now, frame.body())?;
@@ -130,17 +131,29 @@ impl Node {
         if let Some(join) = &mut self.join {
             join.candidates.retain(|id, _| !void.contains(id));
         }
-        for id in &void {
-            self.forget(*id);
+        if !planted(Sabotage::KeepExpelled) {
+            self.shut_out(&void);
         }
-        self.redraft();
+        self.rekey.exposed |= !void.is_empty();
         let anchor = self.lineage.as_ref().map(|lineage| lineage.anchor);
         if anchor.is_some_and(|anchor| void.contains(&anchor)) {
             self.anchor_gone(now, Reason::Revoked);
-        } else if self.is_anchor() && !void.is_empty() {
+        } else if self.is_anchor() && !void.is_empty() && !planted(Sabotage::NeverBreak) {
             self.break_chain(now);
         }
         self.hasten_merge(now);
+    }
+
+    /// The filter may still know somebody from an earlier controller whom this one never met.
+    fn shut_out(&mut self, void: &[NodeId]) {
+        for id in void {
+            self.forget(*id);
+        }
+        self.redraft();
+        let named: Vec<NodeId> = self.expulsion.list.revoked().iter().copied().collect();
+        for id in named {
+            self.op(MapOp::RemovePeer(id));
+        }
     }
 
     /// A node that is out says nothing more and holds no key.
@@ -268,11 +281,17 @@ impl Node {
         (theirs < own && rested).then(|| self.send_list(now))?
     }
 
-    /// A BEACON shows its anchor's number, whatever the wire version.
-    pub(crate) fn read_revocation(&mut self, now: Time, frame: &Admitted<'_>, beacon: &Beacon) {
+    /// A BEACON shows its anchor's number, whatever the wire version. Whether it was answered for that: nobody
+    /// gets two frames for one.
+    pub(crate) fn read_revocation(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        beacon: &Beacon,
+    ) -> bool {
         self.compare_anchor(now, frame, beacon);
         self.notice_break(now, frame, beacon);
-        self.compare_rival(now, frame, beacon);
+        self.compare_rival(now, frame, beacon).is_some()
     }
 
     /// The followed anchor's. One of an earlier epoch may be a replay and is not looked at.
@@ -291,12 +310,14 @@ impl Node {
 
     /// An anchor of another chain shows an older list. If it is out itself it is told at once, for its members'
     /// sake; otherwise when a nonce has come back.
-    fn compare_rival(&mut self, now: Time, frame: &Admitted<'_>, beacon: &Beacon) {
+    fn compare_rival(&mut self, now: Time, frame: &Admitted<'_>, beacon: &Beacon) -> Option<()> {
         let own = self.lineage.as_ref().map(|lineage| lineage.chain);
         let behind = beacon.revocation < self.expulsion.list.number();
-        if self.is_anchor() && behind && own != Some(ChainId(beacon.chain)) && self.may_tell(now) {
-            self.question_rival(now, frame, beacon);
+        if !self.is_anchor() || !behind || own == Some(ChainId(beacon.chain)) || !self.may_tell(now)
+        {
+            return None;
         }
+        self.question_rival(now, frame, beacon)
     }
 
     fn may_tell(&self, now: Time) -> bool {

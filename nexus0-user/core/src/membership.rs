@@ -298,13 +298,16 @@ impl Node {
         self.draft = Draft(numbered.collect());
     }
 
-    /// Forgets joiners that were never heard, and at the anchor members that fell silent.
+    /// Forgets joiners that were never heard. One that was let in here may have become the anchor since, or a
+    /// member of the chain that this node went over to.
     pub(crate) fn sweep_members(&mut self, now: Time) {
         let over = |member: &Member| member.pending_until.is_some_and(|until| until <= now);
+        let anchor = self.lineage.as_ref().map(|lineage| lineage.anchor);
+        let belongs = |id: NodeId| anchor == Some(id) || self.roster.succession().contains(&id);
         let gone: Vec<NodeId> = self
             .roster
             .iter()
-            .filter(|(_, member)| over(member))
+            .filter(|(id, member)| over(member) && !belongs(*id))
             .map(|(id, _)| id)
             .collect();
         for id in gone {

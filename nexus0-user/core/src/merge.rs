@@ -113,7 +113,9 @@ impl Node {
     pub(crate) fn on_beacon(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let beacon = Beacon::parse(frame.body())?;
         self.hear_beacon(frame, &beacon);
-        self.read_revocation(now, frame, &beacon);
+        if self.read_revocation(now, frame, &beacon) {
+            return Some(());
+        }
         let own = self.lineage.as_ref()?.chain;
         let deaf = planted(Sabotage::IgnoreBeacons);
         if !self.is_anchor() || ChainId(beacon.chain) == own || self.merging() || deaf {

@@ -53,8 +53,9 @@ impl Node {
         let Some(old) = self.lineage.clone() else {
             return;
         };
-        if matches!(old.gone, Some((_, Reason::Revoked))) {
-            self.promote_past_expelled(now);
+        let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
+        if reason == Reason::Revoked || self.rekey.exposed {
+            self.promote_past_expelled(now, reason);
             return;
         }
         let Some(under) = self.under_current(now) else {
@@ -67,7 +68,6 @@ impl Node {
         self.counters.promotions += 1;
         self.event(Event::Promoted { chain, number });
         let lineage = descendant(&old, chain, self.id, number, now);
-        let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
         self.succeed(now, &old, lineage, material, reason);
         self.roster.append(self.id);
         self.promotion = Some(Promotion {

@@ -36,6 +36,8 @@ const WITH_PULSES: u8 = 3;
 pub(crate) struct Rekeying {
     /// Since when nobody can follow with a secret from before; `None`: unknown, so it is due.
     pub(crate) since: Option<Time>,
+    /// Somebody was taken out who knows the chain's secret, and the anchor has not broken with it yet.
+    pub(crate) exposed: bool,
     /// The announced next key, if it came fresh.
     pub(crate) next: Option<KeyId>,
     broken: Option<Break>,
@@ -44,6 +46,9 @@ pub(crate) struct Rekeying {
 impl Rekeying {
     /// Another chain is entered: by some ways its secret is fresh, by some that is not known.
     pub(crate) fn enter(&mut self, now: Time, reason: Reason) {
+        if matches!(reason, Reason::Answer | Reason::Merged | Reason::ColdStart) {
+            self.exposed = false;
+        }
         match reason {
             Reason::ColdStart | Reason::Revoked | Reason::Break => self.since = Some(now),
             Reason::Silence
@@ -79,10 +84,10 @@ impl Node {
         self.renew_chain(now, BREAK, Reason::Break);
     }
 
-    /// Takes the place of an anchor that was expelled.
-    pub(crate) fn promote_past_expelled(&mut self, now: Time) {
+    /// Takes the place of an anchor that was expelled, or that was gone before it could leave somebody behind.
+    pub(crate) fn promote_past_expelled(&mut self, now: Time, reason: Reason) {
         self.counters.promotions += 1;
-        let done = self.renew_chain(now, PROMOTION | BREAK, Reason::Revoked);
+        let done = self.renew_chain(now, PROMOTION | BREAK, reason);
         if done.is_some() && self.join.is_some() {
             self.end_join();
         }
@@ -100,6 +105,9 @@ impl Node {
         }
         let mut lineage = descendant(&old, chain, self.id, number, now);
         lineage.promoted = flags & PROMOTION != 0;
+        if lineage.promoted {
+            self.roster.strike(old.anchor);
+        }
         self.break_with(now, lineage, material, reason);
         self.roster.append(self.id);
         self.redraft();
@@ -131,6 +139,7 @@ impl Node {
         let (chain, number) = (lineage.chain, lineage.number);
         self.install_key(EpochKey::new(material, chain, number, now, self.rhythm));
         self.follow(now, lineage, reason);
+        (self.rekey.since, self.rekey.exposed) = (Some(now), false);
     }
 
     fn send_break(&mut self, now: Time) -> Option<()> {

@@ -66,6 +66,14 @@ kinds! {
     LateKey "late-key" "delivered";
     /// A node that restarts sends from sequence one again, whatever floor it was told.
     ForgetFloor "forget-floor" "fresh-sequence";
+    /// Who is expelled stays in roster and filter.
+    KeepExpelled "keep-expelled" "expelled";
+    /// Lists that others show are not taken.
+    DeafToLists "deaf-to-lists" "informed";
+    /// An anchor that takes somebody out keeps its chain.
+    NeverBreak "never-break" "left-behind";
+    /// Every epoch is drawn in the lowest wire version.
+    StayLow "stay-low" "versions";
 }
 
 impl Sabotage {

@@ -3,6 +3,7 @@
 use nexus0_common::wire::Request;
 
 use crate::node::Node;
+use crate::sabotage::{Sabotage, planted};
 use crate::time::Time;
 
 /// A joiner that speaks only an older version than the mesh's.
@@ -15,6 +16,9 @@ pub(crate) struct Older {
 impl Node {
     /// The version of the next epoch drawn here. A member nobody has told of yet counts as speaking the lowest.
     pub(crate) fn common_version(&self, now: Time) -> u8 {
+        if planted(Sabotage::StayLow) {
+            return *self.config.wire.start();
+        }
         let members = self.roster.succession().iter();
         let members = members.filter_map(|id| self.roster.get(*id));
         let pending = self.roster.iter().map(|(_, member)| member);

@@ -403,6 +403,24 @@ fn a_list_is_passed_on_by_few_however_many_heard_it() {
 }
 
 #[test]
+fn who_is_expelled_while_the_anchor_is_dead_cannot_read_its_successor() {
+    for seed in 0..4 {
+        let mut sim = Sim::settled(seed, &[50, 40, 30, 20]);
+        sim.run(seconds(20));
+        sim.kill(0);
+        sim.run(seconds(3));
+        let state = sim.nodes[3].node.take().unwrap();
+        let mut thief = Thief::of_everything(&state);
+        sim.expel(2, 1, &[3]);
+        let took = sim.run_until(seconds(30), |sim| without(sim, &[3]));
+        assert!(took.is_some(), "seed {seed}");
+        sim.run(seconds(60));
+        thief.listen(&sim);
+        assert!(!thief.follows(&sim, 1), "seed {seed}");
+    }
+}
+
+#[test]
 fn an_expulsion_in_the_middle_of_a_promotion_gives_its_secret_to_nobody_out() {
     for seed in 0..4 {
         let mut sim = Sim::settled(seed, &[50, 40, 30, 20]);
