@@ -57,6 +57,9 @@ pub(super) struct Args {
     /// Crashes an hour
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     crash: f64,
+    /// Hosts expelled by the root, an hour
+    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    revoke: f64,
     /// Clocks run up to this much wrong, in parts per million
     #[arg(long, value_name = "PPM", default_value_t = 0)]
     drift: u32,
@@ -178,6 +181,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
             suspends: rate("--suspend", args.suspend)?,
             strangers: args.hostile,
             lies: f64::from(args.hostile),
+            revocations: rate("--revoke", args.revoke)?,
         },
         kill_anchor: args.kill_anchor,
         swarm: args.swarm,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nexus0_common::wire::{HIGHEST_VERSION, LOWEST_VERSION};
 use nexus0_core::sim::{Act, Conditions, Expect, Lie, Step, Who};
 use serde::Deserialize;
 
@@ -59,6 +60,8 @@ struct Entry {
     ego: Option<u8>,
     rate: Option<u32>,
     lie: Option<Untruth>,
+    by: Option<Node>,
+    wire: Option<u8>,
     anchors: Option<usize>,
     anchor: Option<usize>,
 }
@@ -83,6 +86,8 @@ enum Deed {
     Lossy,
     Strangers,
     Lie,
+    Revoke,
+    Replace,
     Expect,
 }
 
@@ -202,6 +207,8 @@ impl Entry {
             }
             Deed::Strangers => Act::Strangers(needed("rate", self.rate)?),
             Deed::Lie => Act::Lie(self.who()?, needed("lie", self.lie)?.lie()),
+            Deed::Revoke => Act::Revoke(self.who()?, needed("by", self.by)?.who()),
+            Deed::Replace => Act::Replace(self.who()?, self.version()?),
             Deed::Expect => self.expectation(),
         })
     }
@@ -224,11 +231,17 @@ impl Entry {
     }
 
     fn who(&self) -> Result<Who, String> {
-        Ok(match needed("node", self.node)? {
-            Node::Host(host) => Who::Host(host),
-            Node::Part(Part::Anchor) => Who::Anchor,
-            Node::Part(Part::Follower) => Who::Follower,
-        })
+        Ok(needed("node", self.node)?.who())
+    }
+
+    fn version(&self) -> Result<u8, String> {
+        let wire = needed("wire", self.wire)?;
+        if (LOWEST_VERSION..=HIGHEST_VERSION).contains(&wire) {
+            return Ok(wire);
+        }
+        Err(format!(
+            "wire = {wire}: allowed are {LOWEST_VERSION} to {HIGHEST_VERSION}"
+        ))
     }
 
     fn span(&self) -> Result<Option<Duration>, String> {
@@ -240,27 +253,34 @@ impl Entry {
 
     /// Every node named exists.
     fn check(&self, hosts: usize) -> Result<(), String> {
-        let node = match self.node {
-            Some(Node::Host(host)) => Some(host),
-            _ => None,
-        };
+        let named = [self.node, self.by].into_iter().flatten();
+        let nodes = named.filter_map(|node| match node {
+            Node::Host(host) => Some(host),
+            Node::Part(_) => None,
+        });
         let lists = [&self.from, &self.to]
             .into_iter()
             .flatten()
             .flatten()
             .copied();
         let parts = self.parts.iter().flatten().flatten().copied();
-        let mut all = node
-            .into_iter()
-            .chain(self.anchor)
-            .chain(lists)
-            .chain(parts);
+        let mut all = nodes.chain(self.anchor).chain(lists).chain(parts);
         match all.find(|host| *host >= hosts) {
             Some(host) => Err(format!(
                 "there is no node {host}; allowed are 0 to {}",
                 hosts - 1
             )),
             None => Ok(()),
+        }
+    }
+}
+
+impl Node {
+    fn who(self) -> Who {
+        match self {
+            Self::Host(host) => Who::Host(host),
+            Self::Part(Part::Anchor) => Who::Anchor,
+            Self::Part(Part::Follower) => Who::Follower,
         }
     }
 }

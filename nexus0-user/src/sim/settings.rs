@@ -21,6 +21,8 @@ pub(crate) struct Rates {
     pub(crate) strangers: u32,
     /// Lies of members an hour.
     pub(crate) lies: f64,
+    /// An hour.
+    pub(crate) revocations: f64,
 }
 
 /// One kind of run for every seed.
@@ -138,6 +140,10 @@ impl Settings {
                 at,
                 act: Act::Lie(draw.who(nodes), lie),
             });
+        }
+        for at in draw.times(self.rates.revocations, length) {
+            let act = Act::Revoke(draw.who(nodes), draw.who(nodes));
+            plan.steps.push(Step { at, act });
         }
         if self.rates.strangers > 0 {
             let act = Act::Strangers(self.rates.strangers);

@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::clock::Clock;
 use super::host::Sleep;
 use super::network::{Link, Sim};
-use super::oracle::{Slack, Sometimes, Violation, Watch};
+use super::oracle::{Slack, Watch};
 use super::plan::{Act, Conditions, Expect, Plan, Who};
-use super::report::{Report, Tally, Timeline};
+use super::report::{Report, Timeline};
 use super::stranger::Tap;
 use crate::memo::Remembering;
 use crate::node::{Input, Role};
@@ -25,34 +25,7 @@ pub fn run(plan: &Plan) -> Report {
     let planted = Planted::new(plan.sabotage);
     let done = catch_unwind(AssertUnwindSafe(|| Drive::new(plan).run()));
     drop((memo, planted));
-    done.unwrap_or_else(|panic| panicked(plan, &*panic))
-}
-
-fn panicked(plan: &Plan, panic: &(dyn core::any::Any + Send)) -> Report {
-    let words = panic.downcast_ref::<String>().cloned();
-    let words = words.or_else(|| {
-        panic
-            .downcast_ref::<&str>()
-            .map(|words| (*words).to_owned())
-    });
-    let violation = Violation {
-        seed: plan.seed,
-        oracle: "panic",
-        at: 0,
-        node: None,
-        what: words.unwrap_or_default(),
-    };
-    Report {
-        seed: plan.seed,
-        hash: [0; 32],
-        lasted: Duration::ZERO,
-        hosts: plan.egos.len(),
-        violations: vec![violation],
-        violated: 1,
-        tally: Tally::default(),
-        sometimes: Sometimes::default(),
-        timeline: None,
-    }
+    done.unwrap_or_else(|panic| Report::panicked(plan, &*panic))
 }
 
 /// A plan on its way.
@@ -96,8 +69,9 @@ impl<'a> Drive<'a> {
 
     fn prepare(&mut self) {
         self.link(self.plan.link);
-        for ego in &self.plan.egos {
+        for (index, ego) in self.plan.egos.iter().enumerate() {
             let host = self.add(*ego);
+            self.sim.nodes[host].highest = self.plan.wires.get(index).copied();
             let wait = Duration::from_nanos(self.sim.draw(self.plan.starts.as_nanos() as u64 + 1));
             self.later(wait, Act::Start(host));
         }
@@ -112,6 +86,9 @@ impl<'a> Drive<'a> {
         self.met(if equal { "equal-egos" } else { "mixed-egos" });
         if self.plan.drift > 0 {
             self.met("drift");
+        }
+        if self.plan.wires.windows(2).any(|pair| pair[0] != pair[1]) {
+            self.met("mixed-versions");
         }
     }
 
@@ -177,11 +154,11 @@ impl<'a> Drive<'a> {
             .expect("it was there from the start")
     }
 
-    fn met(&mut self, name: &'static str) {
+    pub(super) fn met(&mut self, name: &'static str) {
         self.watch().sometimes.note(name);
     }
 
-    fn fault(&mut self, kind: &'static str) {
+    pub(super) fn fault(&mut self, kind: &'static str) {
         self.met(kind);
         self.watch().tally.fault(kind);
     }
@@ -249,7 +226,7 @@ impl<'a> Drive<'a> {
         self.sim.reorder = reorder;
     }
 
-    fn who(&self, who: Who) -> Option<usize> {
+    pub(super) fn who(&self, who: Who) -> Option<usize> {
         match who {
             Who::Host(host) => Some(host).filter(|host| *host < self.sim.nodes.len()),
             Who::Anchor => self.sim.anchors().first().copied(),
@@ -262,7 +239,7 @@ impl<'a> Drive<'a> {
     }
 
     /// A host that runs and is awake.
-    fn victim(&self, who: Who) -> Option<usize> {
+    pub(super) fn victim(&self, who: Who) -> Option<usize> {
         self.who(who).filter(|host| {
             let host = &self.sim.nodes[*host];
             host.node.is_some() && matches!(host.sleep, Sleep::Awake)
@@ -363,6 +340,13 @@ impl<'a> Drive<'a> {
                 self.mark(Some(host), "lies");
                 let dead = self.dead;
                 self.sim.lie(host, lie, dead);
+            }
+            Act::Revoke(out, by) => self.revoke(out, by)?,
+            Act::Replace(who, highest) => {
+                let host = self.victim(who)?;
+                self.fault("replaced");
+                self.sim.nodes[host].highest = Some(highest);
+                self.kill(host, Some(Duration::from_millis(100)));
             }
             Act::Expect(expect) => self.expect(expect),
         }

@@ -18,7 +18,9 @@ impl Drive<'_> {
     pub(super) fn ending(&mut self) {
         let rivals = self.awake_anchors();
         self.peace();
-        if !self.heals(&rivals) {
+        let healed = self.heals(&rivals);
+        self.casts_out();
+        if !healed {
             return;
         }
         // Until every key of before has ended, and members that were muted are heard again.
@@ -27,33 +29,39 @@ impl Drive<'_> {
             return;
         }
         self.quiet();
+        self.casts_out();
+        self.shuts_out();
+        self.speaks();
         if self.running().len() > 1 {
             self.restart();
             self.succession();
         }
     }
 
+    /// Hosts that run and were not expelled.
     fn running(&self) -> Vec<usize> {
-        self.sim.running().map(|(host, _)| host).collect()
+        self.sim.staying().map(|(host, _)| host).collect()
     }
 
     /// Something demanded at the end did not hold. Where an anchor was convicted nothing is demanded: who
     /// knows of the proof and who does not part for good (docs/SIMULATOR.md).
-    fn unmet(&mut self, oracle: &'static str, host: Option<usize>, what: String) {
+    pub(super) fn unmet(&mut self, oracle: &'static str, host: Option<usize>, what: String) {
         if self.watch().outlaws.is_empty() {
             self.violated(oracle, host, what);
         }
     }
 
-    fn anchor(&self) -> Option<usize> {
+    pub(super) fn anchor(&self) -> Option<usize> {
         self.sim.anchors().first().copied()
     }
 
-    /// Anchors that are not about to find out that they slept.
+    /// Anchors that are not about to find out that they slept, or that they are out.
     fn awake_anchors(&self) -> Vec<usize> {
+        let list = self.sim.known_list();
         let awake = |host: &usize| {
             let host = &self.sim.nodes[*host];
-            matches!(host.sleep, Sleep::Awake) && !host.unplugged
+            let stays = !list.voids(&host.grant);
+            matches!(host.sleep, Sleep::Awake) && !host.unplugged && stays
         };
         self.sim.anchors().into_iter().filter(awake).collect()
     }
@@ -63,7 +71,11 @@ impl Drive<'_> {
     }
 
     /// Waits until something holds; how long it took.
-    fn wait(&mut self, limit: Duration, holds: impl Fn(&Sim) -> bool) -> Option<Duration> {
+    pub(super) fn wait(
+        &mut self,
+        limit: Duration,
+        holds: impl Fn(&Sim) -> bool,
+    ) -> Option<Duration> {
         let start = self.sim.now;
         while self.sim.now.since(start) <= limit {
             self.sim.run(LOOK);

@@ -36,6 +36,8 @@ pub(crate) struct SimNode {
     pub(crate) grant: Grant,
     pub(crate) seed: [u8; 32],
     pub(crate) clock: Clock,
+    /// The highest wire version its controllers speak, if not that of the configuration.
+    pub(crate) highest: Option<u8>,
     pub(crate) sleep: Sleep,
     /// Whether its link is gone.
     pub(crate) unplugged: bool,
@@ -66,6 +68,7 @@ impl Sim {
             grant,
             seed,
             clock: Clock::new(self.now, self.now, 0),
+            highest: None,
             sleep: Sleep::Awake,
             unplugged: false,
             life: 1,
@@ -124,23 +127,20 @@ impl Sim {
         self.incarnations += 1;
         let seed = sha256(&[&self.seed.to_be_bytes(), &self.incarnations.to_be_bytes()]);
         let (root, mesh) = (self.root.public_key(), self.root.mesh_id());
-        let config = Config::new(PORT, [self.seed, index as u64]);
+        let maps_config = Config::new(PORT, [self.seed, index as u64]);
         let host = &mut self.nodes[index];
         let local = host.clock.shows(self.now);
         let maps = host
             .filter
             .take()
-            .map_or_else(|| MemoryMaps::new(config), Filter::into_maps);
-        host.filter = Some(Filter::adopt(maps, mesh, config, local).unwrap());
+            .map_or_else(|| MemoryMaps::new(maps_config), Filter::into_maps);
+        host.filter = Some(Filter::adopt(maps, mesh, maps_config, local).unwrap());
         let identity = Identity::from_seed(&host.seed);
-        let node = Node::new(
-            self.config.clone(),
-            identity,
-            host.grant.clone(),
-            root,
-            seed,
-            local,
-        );
+        let mut config = self.config.clone();
+        if let Some(highest) = host.highest {
+            config.wire = *config.wire.start()..=highest;
+        }
+        let node = Node::new(config, identity, host.grant.clone(), root, seed, local);
         host.node = Some(node.unwrap());
         host.sleep = Sleep::Awake;
         host.unplugged = false;

@@ -16,6 +16,7 @@ mod host;
 mod judge;
 mod network;
 mod oracle;
+mod outcasts;
 mod packet;
 mod plan;
 mod queue;

@@ -14,9 +14,11 @@ use rand_core::{Rng, SeedableRng};
 use super::host::{SimNode, Sleep};
 use super::judge::judge;
 use super::oracle::{Cause, Watch};
+use super::outcasts::Outcasts;
 use super::packet::{Origin, Packet};
 use super::queue::{Due, Queue};
 use super::stranger::Tap;
+use crate::event::{Event, Reason};
 use crate::grant::MeshRoot;
 use crate::id::NodeId;
 use crate::node::{Input, Node, NodeConfig, Output, Role};
@@ -52,6 +54,7 @@ pub(crate) struct Sim {
     rng: ChaCha8Rng,
     pub(crate) now: Time,
     pub(crate) root: MeshRoot,
+    pub(crate) outcasts: Outcasts,
     pub(crate) config: NodeConfig,
     pub(crate) nodes: Vec<SimNode>,
     pub(crate) link: Link,
@@ -92,6 +95,7 @@ impl Sim {
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: Time(1_000_000_000_000),
             root: MeshRoot::from_seed(&[9; 32]),
+            outcasts: Outcasts::default(),
             config: NodeConfig::default(),
             nodes: Vec::new(),
             link: Link::GOOD,
@@ -121,14 +125,14 @@ impl Sim {
     }
 
     /// Does what a node wants done, and notes when it wants to be called.
-    pub(super) fn drain(&mut self, index: usize, cause: &Cause) {
+    pub(super) fn drain(&mut self, index: usize, mut cause: &Cause) {
         let host = &mut self.nodes[index];
         let (Some(node), Some(filter)) = (host.node.as_mut(), host.filter.as_mut()) else {
             return;
         };
         let local = host.clock.shows(self.now);
         let mut frames = Vec::new();
-        let mut keys = false;
+        let (mut keys, mut breaks) = (false, false);
         while let Some(output) = node.poll_output() {
             match output {
                 Output::Transmit {
@@ -141,6 +145,13 @@ impl Sim {
                 }
                 Output::Revocations(list) => host.revocations = list,
                 Output::Event(event) => {
+                    breaks |= matches!(
+                        event,
+                        Event::AnchorChanged {
+                            reason: Reason::Break,
+                            ..
+                        }
+                    );
                     if let Some(watch) = self.watch.as_mut() {
                         watch.event(self.now, index, node, &event);
                     }
@@ -158,7 +169,10 @@ impl Sim {
         if let Some(watch) = self.watch.as_mut() {
             let bytes = frames.iter().map(|(_, payload)| payload.len()).sum();
             let answers = frames.iter().filter_map(|(_, payload)| answered(payload));
-            watch.reacted(self.now, index, cause, bytes, answers.max().unwrap_or(0));
+            let answered = answers.max().unwrap_or(0);
+            if watch.reacted(self.now, index, cause, bytes, answered, breaks) {
+                cause = &Cause::Command;
+            }
         }
         for (destination, payload) in frames {
             let packet = Packet::new(Origin::Node(index), source, destination, &payload, self.now);
@@ -237,7 +251,7 @@ impl Sim {
         let verdict = judge(filter.maps(), packet);
         *host.verdicts.entry(verdict).or_default() += 1;
         if let Some(watch) = self.watch.as_mut() {
-            watch.judged(to, packet, verdict);
+            watch.judged(self.now, to, host, packet, verdict);
         }
         if verdict != Verdict::Accepted {
             return verdict;
@@ -254,6 +268,7 @@ impl Sim {
     pub(super) fn hand(&mut self, to: usize, packet: &Rc<Packet>) {
         let host = &mut self.nodes[to];
         let local = host.clock.shows(self.now);
+        let known = super::oracle::expelled(host, packet);
         let Some(node) = host.node.as_mut() else {
             return;
         };
@@ -266,8 +281,11 @@ impl Sim {
                 payload: packet.payload(),
             },
         );
-        let verdict = super::oracle::Handed::between(&before, &node.counters);
+        let verdict = super::oracle::Handed::between(&before, node);
         if let Some(watch) = self.watch.as_mut() {
+            if verdict == super::oracle::Handed::Accepted {
+                watch.heard(self.now, to, known);
+            }
             watch.handed(self.now, to, host, packet, verdict);
         }
         self.drain(to, &Cause::Frame(Rc::clone(packet)));

@@ -120,6 +120,10 @@ pub enum Act {
     Strangers(u32),
     /// A member lies.
     Lie(Who, Lie),
+    /// The root expels the first; the second is handed the list.
+    Revoke(Who, Who),
+    /// The controller is replaced by one that speaks wire versions up to this.
+    Replace(Who, u8),
     /// Something must hold.
     Expect(Expect),
 }
@@ -142,6 +146,8 @@ pub struct Plan {
     pub egos: Vec<u8>,
     /// Pulse, epoch, wire versions.
     pub config: NodeConfig,
+    /// The highest wire version that each host speaks; who is not in it speaks those of the configuration.
+    pub wires: Vec<u8>,
     /// The link at the start.
     pub link: Conditions,
     /// Clocks run this much wrong at most, in parts per million.
@@ -169,6 +175,7 @@ impl Plan {
             seed,
             egos,
             config: NodeConfig::default(),
+            wires: Vec::new(),
             link: Conditions::GOOD,
             drift: 0,
             starts: Duration::ZERO,

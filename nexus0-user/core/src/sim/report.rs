@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::oracle::{Sometimes, Violation};
+use super::plan::Plan;
 use crate::event::Event;
 use crate::time::Time;
 
@@ -158,4 +159,34 @@ pub struct Report {
     pub sometimes: Sometimes,
     /// Who followed whom, if that was asked for.
     pub timeline: Option<Timeline>,
+}
+
+impl Report {
+    /// A run that did not come to its end.
+    pub(crate) fn panicked(plan: &Plan, panic: &(dyn core::any::Any + Send)) -> Self {
+        let words = panic.downcast_ref::<String>().cloned();
+        let words = words.or_else(|| {
+            panic
+                .downcast_ref::<&str>()
+                .map(|words| (*words).to_owned())
+        });
+        let violation = Violation {
+            seed: plan.seed,
+            oracle: "panic",
+            at: 0,
+            node: None,
+            what: words.unwrap_or_default(),
+        };
+        Self {
+            seed: plan.seed,
+            hash: [0; 32],
+            lasted: Duration::ZERO,
+            hosts: plan.egos.len(),
+            violations: vec![violation],
+            violated: 1,
+            tally: Tally::default(),
+            sometimes: Sometimes::default(),
+            timeline: None,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use nexus0_common::wire::{HIGHEST_VERSION as NEW, LOWEST_VERSION as OLD};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -11,8 +12,22 @@ use super::plan::{Act, Conditions, Lie, Plan, Step, Who};
 /// The kinds of fault a seed chooses from.
 const KINDS: u64 = 12;
 
-/// The plan of a seed: up to eight nodes, some of the kinds of faults, five minutes or so, and an ending.
+/// The plan of a seed: its basic plan, and in a part of the seeds expulsions and several wire versions. These come
+/// from a generator of their own.
 pub fn swarm(seed: u64) -> Plan {
+    let mut plan = basic(seed);
+    let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed ^ 0xa5_a5a5));
+    if draw.below(4) == 0 {
+        draw.revocations(&mut plan);
+    }
+    if draw.below(4) == 0 {
+        draw.versions(&mut plan);
+    }
+    plan
+}
+
+/// Up to eight nodes, some of the kinds of faults, five minutes or so, and an ending.
+fn basic(seed: u64) -> Plan {
     let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed ^ 0x5a_5a5a));
     let egos = draw.egos();
     let hosts = egos.len() as u64;
@@ -132,6 +147,40 @@ impl Draw {
         if self.below(4) == 0 {
             let act = Act::Link(self.conditions());
             steps.push(Step { at, act });
+        }
+    }
+
+    /// One expulsion or two, most during a partition if there is one.
+    fn revocations(&mut self, plan: &mut Plan) {
+        let hosts = plan.egos.len() as u64;
+        let cuts = plan.steps.iter().filter(|step| {
+            let parts = matches!(step.act, Act::Partition(_) | Act::OneWay(..));
+            parts && step.at < plan.length
+        });
+        let cuts: Vec<Duration> = cuts.map(|step| step.at).collect();
+        for _ in 0..=self.below(2) {
+            let cut = self.below(2 + 2 * cuts.len() as u64) as usize;
+            let at = match cuts.get(cut) {
+                Some(at) => *at + Duration::from_millis(self.below(10_000)),
+                None => Duration::from_millis(self.below(plan.length.as_millis() as u64)),
+            };
+            let (out, by) = (self.who(hosts), Who::Host(self.below(hosts) as usize));
+            let act = Act::Revoke(out, by);
+            plan.steps.push(Step { at, act });
+        }
+    }
+
+    /// Hosts that speak version 1 alone, and now and then one that is replaced.
+    fn versions(&mut self, plan: &mut Plan) {
+        let hosts = plan.egos.len() as u64;
+        plan.wires = (0..hosts)
+            .map(|_| if self.below(3) == 0 { OLD } else { NEW })
+            .collect();
+        for _ in 0..self.below(4) {
+            let at = Duration::from_millis(self.below(plan.length.as_millis() as u64));
+            let wire = if self.below(3) == 0 { OLD } else { NEW };
+            let act = Act::Replace(Who::Host(self.below(hosts) as usize), wire);
+            plan.steps.push(Step { at, act });
         }
     }
 

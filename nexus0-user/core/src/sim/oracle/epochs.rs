@@ -113,6 +113,11 @@ impl Epochs {
         }
     }
 
+    /// The key of an epoch.
+    pub(super) fn key(&self, chain: ChainId, number: u64) -> Option<KeyId> {
+        self.keys.get(&(chain, number)).copied()
+    }
+
     /// A host follows a chain from now on.
     pub(super) fn entered(&mut self, now: Time, host: usize, chain: ChainId) {
         self.left.remove(&(host, chain));

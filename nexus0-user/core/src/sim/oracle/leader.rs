@@ -5,9 +5,9 @@ use crate::node::Role;
 use crate::sim::network::Sim;
 
 impl Sim {
-    /// Hosts that run, grouped by who hears whom; `None` while some hear only one way or through others.
+    /// Hosts that run and were not expelled, grouped by who hears whom; `None` while some hear only one way or through others.
     pub(crate) fn parts(&self) -> Option<Vec<Vec<usize>>> {
-        let running: Vec<usize> = self.running().map(|(index, _)| index).collect();
+        let running: Vec<usize> = self.staying().map(|(index, _)| index).collect();
         let mut parts: Vec<Vec<usize>> = Vec::new();
         for index in running {
             let hears = |other: &usize| {

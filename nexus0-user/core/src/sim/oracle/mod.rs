@@ -4,12 +4,15 @@ mod amplification;
 mod caps;
 mod deposed;
 mod epochs;
+mod expelled;
 mod fenced;
 mod genuine;
 mod leader;
+mod readable;
 mod secrets;
 mod sequence;
 mod sometimes;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -29,6 +32,7 @@ use crate::time::Time;
 use crate::view::Counters;
 
 pub(crate) use epochs::Slack;
+pub(crate) use expelled::check as expelled;
 pub use sometimes::{SOMETIMES, Sometimes};
 
 /// Violations kept with their words; more are counted.
@@ -66,6 +70,19 @@ pub const ORACLES: &[(&str, &str)] = &[
     (
         "amplification",
         "strangers never get more bytes than they gave",
+    ),
+    (
+        "expelled",
+        "who is out is heard by nobody who knows, listed nowhere, and silent at the end",
+    ),
+    ("informed", "at the end every host holds the newest list"),
+    (
+        "left-behind",
+        "at the end who is out can read nothing, whatever it kept",
+    ),
+    (
+        "versions",
+        "a mesh speaks the highest version that all its members speak",
     ),
     ("filter-agrees", "what the filter passes, the node accepts"),
     (
@@ -134,10 +151,11 @@ pub(crate) enum Handed {
 }
 
 impl Handed {
-    pub(crate) fn between(before: &Counters, after: &Counters) -> Self {
+    pub(crate) fn between(before: &Counters, node: &Node) -> Self {
+        let after = &node.counters;
         if after.disagreements > before.disagreements {
             Self::Disagreed
-        } else if after.refused > before.refused {
+        } else if after.refused > before.refused || node.revoked() {
             Self::Refused
         } else {
             Self::Accepted
@@ -173,6 +191,8 @@ pub(crate) struct Watch {
     secrets: secrets::Secrets,
     door: amplification::Door,
     deposed: deposed::Heard,
+    readable: readable::Readable,
+    spoken: versions::Spoken,
 }
 
 impl Watch {
@@ -199,6 +219,8 @@ impl Watch {
             secrets: secrets::Secrets::default(),
             door: amplification::Door::default(),
             deposed: deposed::Heard::new(slack.pulse),
+            readable: readable::Readable::default(),
+            spoken: versions::Spoken::default(),
         }
     }
 
@@ -267,6 +289,9 @@ impl Watch {
             return;
         };
         self.sometimes.sent(header.frame_type);
+        if let Some(change) = self.spoken.sent(from, &header) {
+            self.sometimes.note(change);
+        }
         let held = self.sequences.sent(&header);
         self.check("fresh-sequence", now, from, held);
         let held = self
@@ -281,7 +306,12 @@ impl Watch {
         }
     }
 
-    /// A node has sent all that a frame made it send.
+    /// A filter or a node accepted a frame of somebody it knows to be out, or of somebody else.
+    pub(crate) fn heard(&mut self, now: Time, to: usize, known: Result<(), String>) {
+        self.check("expelled", now, to, known);
+    }
+
+    /// A node has sent all that a frame made it send; whether the frame had proved that it may.
     pub(crate) fn reacted(
         &mut self,
         now: Time,
@@ -289,21 +319,39 @@ impl Watch {
         cause: &Cause,
         bytes: usize,
         answered: usize,
-    ) {
+        breaks: bool,
+    ) -> bool {
         if let Cause::Frame(packet) = cause
             && bytes > 0
         {
+            // The root's list or the door's nonce brings a break about: no frame twice.
+            if breaks && packet.accept(host, 1) {
+                return true;
+            }
             let kind = Header::parse(packet.payload()).map(|header| header.frame_type);
             let held = amplification::Door::reaction(packet, kind, bytes, answered);
             self.check("amplification", now, host, held);
         }
+        false
     }
 
     /// A filter judged a frame.
-    pub(crate) fn judged(&mut self, to: usize, packet: &Packet, verdict: Verdict) {
+    pub(crate) fn judged(
+        &mut self,
+        now: Time,
+        to: usize,
+        host: &SimNode,
+        packet: &Packet,
+        verdict: Verdict,
+    ) {
         self.tally.judged += 1;
         self.door.got(to, packet);
         self.sometimes.judged(to, packet, verdict);
+        let id = host.grant.node_id();
+        self.readable.overheard(id, packet.payload(), &self.epochs);
+        if verdict == Verdict::Accepted {
+            self.heard(now, to, expelled::check(host, packet));
+        }
     }
 
     /// A node was handed a frame that its filter passed.
@@ -372,12 +420,15 @@ impl Watch {
             let held = self
                 .epochs
                 .installed(key.material.id, chain, number, opens, lied);
+            self.readable.held(node.id, key.material.id);
             self.secrets.add(&key.material.secret);
             self.secrets.add(&key.material.seal);
             self.check("fresh-secret", now, index, held);
         }
         let held = caps::check(node);
         self.check("caps", now, index, held);
+        let held = versions::keys(node);
+        self.check("versions", now, index, held);
         let held = fenced::keys(node, host.clock.shows(now), !self.liars.is_empty());
         self.check("fenced", now, index, held);
     }
@@ -426,6 +477,11 @@ impl Watch {
                 self.violated("calm", now, Some(index), what);
             }
         }
+    }
+
+    /// Whether somebody can read what is sent under a key.
+    pub(crate) fn reads(&self, id: NodeId, key: crate::id::KeyId) -> bool {
+        self.readable.can(id, key)
     }
 
     /// What a node shows holds no secret.

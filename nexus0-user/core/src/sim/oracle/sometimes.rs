@@ -71,6 +71,13 @@ sometimes! {
     "member-equivocated" "a lying anchor gave one epoch two keys";
     "member-revived-the-dead" "a member pulsed in a dead anchor's name";
     "member-announced-old" "a lying anchor announced a number again";
+    "revoked" "a host was expelled by the root";
+    "anchor-revoked" "while it was the anchor";
+    "revoked-while-parted" "while the link was cut";
+    "mixed-versions" "some hosts spoke wire version 1 alone";
+    "replaced" "a host came back with other wire versions";
+    "version-raised" "an anchor spoke a higher version than before";
+    "version-lowered" "an anchor spoke a lower version than before";
     "equal-egos" "all members had one ego";
     "mixed-egos" "members had different egos";
 }
