@@ -32,6 +32,7 @@ pub mod view;
 mod admission;
 mod answer;
 mod cold_start;
+mod config;
 mod door;
 mod election;
 mod epoch;

@@ -1,8 +1,12 @@
 //! Election and epochs of a few nodes: every world they can reach, one by one (docs/EXHAUSTIVE.md).
 
 mod act;
+mod deed;
+mod flight;
 mod keys;
 mod model;
+mod order;
+mod receive;
 mod settle;
 mod watch;
 mod world;

@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+pub(super) use super::flight::{Bye, Flight, Frame};
+use super::flight::{frame_chains, rename_frame};
+pub(super) use super::order::Order;
 use crate::election::Rank;
 use crate::epoch::Rhythm;
 use crate::fence::Fence;
@@ -31,55 +34,6 @@ pub(super) const RHYTHM: Rhythm = Rhythm {
     pulse: Duration::from_secs(5),
     epoch: Duration::from_secs(60),
 };
-
-/// A succession.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Order {
-    ids: [Who; MOST],
-    len: u8,
-}
-
-impl Order {
-    pub(super) fn of(ids: &[Who]) -> Self {
-        let mut order = Self::default();
-        for id in ids {
-            order.append(*id);
-        }
-        order
-    }
-
-    pub(super) fn ids(&self) -> &[Who] {
-        &self.ids[..usize::from(self.len)]
-    }
-
-    pub(super) fn position(&self, id: Who) -> Option<u32> {
-        self.ids()
-            .iter()
-            .position(|other| *other == id)
-            .map(|at| at as u32)
-    }
-
-    pub(super) fn append(&mut self, id: Who) {
-        if self.position(id).is_none() {
-            self.ids[usize::from(self.len)] = id;
-            self.len += 1;
-        }
-    }
-
-    pub(super) fn strike(&mut self, id: Who) {
-        let kept: Vec<Who> = self.ids().iter().copied().filter(|o| *o != id).collect();
-        *self = Self::default();
-        for id in kept {
-            self.append(id);
-        }
-    }
-}
-
-impl core::fmt::Debug for Order {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:?}", self.ids())
-    }
-}
 
 /// The chain a node is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -230,77 +184,6 @@ impl Member {
     }
 }
 
-/// What travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Frame {
-    /// ANCHOR, and the EPOCH and ROSTER that a member asks for if it lacks what ANCHOR names.
-    Pulse {
-        chain: Chain,
-        number: u8,
-        announced: bool,
-        order: Order,
-        age: u8,
-    },
-    /// EPOCH with the promotion flag, and the ANCHOR that follows it.
-    Promotion {
-        chain: Chain,
-        parent: Chain,
-        number: u8,
-        under: u8,
-        order: Order,
-    },
-    StillHere {
-        chain: Chain,
-        number: u8,
-        age: u8,
-    },
-    Bye {
-        chain: Chain,
-        number: u8,
-        reason: Bye,
-    },
-    Answer {
-        chain: Chain,
-        number: u8,
-        announced: bool,
-        order: Order,
-    },
-    /// ANSWER to an anchor that a better one asked to merge; it is waited for two seconds.
-    Passage {
-        chain: Chain,
-        number: u8,
-        announced: bool,
-        order: Order,
-    },
-    /// MERGE of an anchor to its followers, into the winner's chain.
-    Merge {
-        chain: Chain,
-        number: u8,
-        into: Chain,
-        into_number: u8,
-        announced: bool,
-        winner: Who,
-        order: Order,
-    },
-}
-
-/// Why someone says goodbye.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Bye {
-    Leaving,
-    SteppedBack,
-}
-
-/// A frame on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Flight {
-    pub(super) from: Who,
-    pub(super) to: Who,
-    pub(super) frame: Frame,
-    /// It outlives the end of this tick.
-    pub(super) late: bool,
-}
-
 /// What must never happen in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Breach {
@@ -442,36 +325,6 @@ impl World {
         }
         self.flights.sort_unstable();
         self
-    }
-}
-
-fn frame_chains(frame: &Frame) -> [Chain; 2] {
-    match frame {
-        Frame::Pulse { chain, .. }
-        | Frame::StillHere { chain, .. }
-        | Frame::Bye { chain, .. }
-        | Frame::Answer { chain, .. }
-        | Frame::Passage { chain, .. } => [*chain, 0],
-        Frame::Promotion { chain, parent, .. } => [*chain, *parent],
-        Frame::Merge { chain, into, .. } => [*chain, *into],
-    }
-}
-
-fn rename_frame(frame: &mut Frame, rename: impl Fn(Chain) -> Chain) {
-    match frame {
-        Frame::Pulse { chain, .. }
-        | Frame::StillHere { chain, .. }
-        | Frame::Bye { chain, .. }
-        | Frame::Answer { chain, .. }
-        | Frame::Passage { chain, .. } => *chain = rename(*chain),
-        Frame::Promotion { chain, parent, .. } => {
-            *chain = rename(*chain);
-            *parent = rename(*parent);
-        }
-        Frame::Merge { chain, into, .. } => {
-            *chain = rename(*chain);
-            *into = rename(*into);
-        }
     }
 }
 
