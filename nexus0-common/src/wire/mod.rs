@@ -1,5 +1,6 @@
 //! Frames: what stands where. One file per body; this one holds what all frames share.
 
+mod announcement;
 mod answer;
 mod ask;
 mod beacon;
@@ -22,6 +23,7 @@ mod revoke;
 mod roster;
 mod still_here;
 
+pub use announcement::{ANNOUNCEMENT_LEN, Announcement};
 pub use answer::{ANSWER_ENTRIES, ANSWER_ENTRY_LEN, ANSWER_HEAD_LEN, Answer, AnswerEntry};
 pub use ask::Ask;
 pub use beacon::Beacon;

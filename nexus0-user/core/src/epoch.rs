@@ -180,6 +180,11 @@ impl EpochKey {
         self.not_before <= now && now < self.not_after
     }
 
+    /// Whether it ended so recently that a frame which the filter passed before may still wait in the socket.
+    pub(crate) fn just_ended(&self, now: Time) -> bool {
+        self.not_after <= now && now < self.not_after + Duration::from_secs(1)
+    }
+
     /// Whether a frame with this header was not seen before and is not too old.
     pub(crate) fn fresh(&self, header: &Header) -> bool {
         if planted(Sabotage::IgnoreWindow) {

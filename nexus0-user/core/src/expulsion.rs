@@ -58,12 +58,12 @@ impl Node {
 
     /// A list from this machine goes out at once.
     pub(crate) fn hand_in(&mut self, now: Time, bytes: &[u8]) {
-        if self.take_list(now, bytes).is_some() {
+        if let Some(more) = self.take_list(now, bytes) {
             match self.under_current(now) {
                 Some(under) => self.spread_list(now, &under),
                 None => drop(self.tell_strangers(now)),
             }
-            self.act(now);
+            self.act(now, more);
         }
     }
 
@@ -83,15 +83,16 @@ impl Node {
         if number <= held || planted(Sabotage::DeafToLists) {
             return None;
         }
-        self.take_list(now, frame.body())?;
+        let more = self.take_list(now, frame.body())?;
         self.expulsion.copies = 1;
         self.pass_on_soon(now);
-        self.act(now);
+        self.act(now, more);
         Some(())
     }
 
-    /// Keeps a newer list of the root's; `None` for any other. In an open mesh everybody is the root.
-    fn take_list(&mut self, now: Time, bytes: &[u8]) -> Option<()> {
+    /// Keeps a newer list of the root's, and says whether it takes out more than the last one; `None` for any
+    /// other. In an open mesh everybody is the root.
+    fn take_list(&mut self, now: Time, bytes: &[u8]) -> Option<bool> {
         if self.config.open || Revoke::parse(bytes)?.number <= self.expulsion.list.number() {
             return None;
         }
@@ -108,16 +109,18 @@ impl Node {
         });
         self.outputs
             .push_back(Output::Revocations(list.bytes().to_vec()));
+        let held = &self.expulsion.list;
+        let more = list.floor() > held.floor() || !list.revoked().is_subset(held.revoked());
         self.expulsion.list = list;
         self.expulsion.copies = 0;
         if was_out && !self.revoked() {
             self.return_home(now);
         }
-        Some(())
+        Some(more)
     }
 
     /// Those who are out go at once: from roster, succession, filter and everything that waits for them.
-    fn act(&mut self, now: Time) {
+    fn act(&mut self, now: Time, more: bool) {
         if self.revoked() {
             return self.fall_silent();
         }
@@ -134,11 +137,13 @@ impl Node {
         if !planted(Sabotage::KeepExpelled) {
             self.shut_out(&void);
         }
-        self.rekey.exposed |= !void.is_empty();
+        // Also who fell silent long ago, and stands on no roster, may have kept the secret.
+        let exposed = more || !void.is_empty();
+        self.rekey.exposed |= exposed;
         let anchor = self.lineage.as_ref().map(|lineage| lineage.anchor);
         if anchor.is_some_and(|anchor| void.contains(&anchor)) {
             self.anchor_gone(now, Reason::Revoked);
-        } else if self.is_anchor() && !void.is_empty() && !planted(Sabotage::NeverBreak) {
+        } else if self.is_anchor() && exposed && !planted(Sabotage::NeverBreak) {
             self.break_chain(now);
         }
         self.hasten_merge(now);

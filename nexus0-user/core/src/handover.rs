@@ -53,6 +53,16 @@ impl Handover {
     pub(crate) fn chain(&self) -> ChainId {
         self.passage.chain
     }
+
+    /// Who leads it.
+    pub(crate) fn winner(&self) -> NodeId {
+        self.passage.grant.node_id()
+    }
+
+    /// The number of the winner's list.
+    pub(crate) fn revocation(&self) -> u32 {
+        self.passage.revocation
+    }
 }
 
 impl Node {

@@ -35,8 +35,6 @@ use crate::timer::Timer;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the winner's revocation list is waited for.
-const LIST_PATIENCE: Duration = Duration::from_secs(1);
 /// Anchors whose proof is awaited at a time.
 const MAX_RIVALS: usize = 8;
 
@@ -85,7 +83,8 @@ pub(crate) enum Merge {
         /// Who proved to live.
         winner: NodeId,
     },
-    /// It has the epoch and waits for the list of the expelled.
+    /// It has the epoch and waits for the list of the expelled, who may hold its own secrets: without the list
+    /// it hands nothing over.
     Listing(Handover),
     /// It is a member of the winner's chain and repeats its MERGE.
     Repeating(Handover),
@@ -237,7 +236,8 @@ impl Node {
         self.merge = Some(Merge::Listing(Handover::new(from, passage)));
         if behind {
             self.ask_list(now);
-            self.timers.set(Timer::Merge, now + LIST_PATIENCE);
+            self.timers
+                .set(Timer::Merge, now + self.rhythm.pulses(1, 2));
         } else {
             self.hand_over(now);
         }
@@ -252,8 +252,14 @@ impl Node {
                 self.abandon_merge();
                 self.event(Event::MergeAbandoned { anchor });
             }
-            Some(Merge::Listing(_)) => {
-                self.hand_over(now);
+            Some(Merge::Listing(handover)) => {
+                let (anchor, list) = (handover.winner(), handover.revocation());
+                if self.lacks_list(list) {
+                    self.abandon_merge();
+                    self.event(Event::MergeAbandoned { anchor });
+                } else {
+                    self.hand_over(now);
+                }
             }
             Some(Merge::Repeating(_)) => {
                 self.repeat_merge(now);

@@ -254,7 +254,7 @@ impl Node {
                 self.counters.received += 1;
                 match self.admit(now, source, destination, payload) {
                     Some(frame) => self.dispatch(now, &frame),
-                    None => self.refuse(payload),
+                    None => self.refuse(now, payload),
                 }
             }
             Input::DoorRefused { bytes } => drop(self.door_refused(now, bytes)),
@@ -263,13 +263,16 @@ impl Node {
     }
 
     /// Counts a frame and forgets it (R16).
-    fn refuse(&mut self, payload: &[u8]) {
+    fn refuse(&mut self, now: Time, payload: &[u8]) {
         self.counters.refused += 1;
         let Some(header) = Header::parse(payload) else {
             return;
         };
         let known = header.frame_type.slot() == Slot::Epoch
-            && self.keys.find(KeyId(header.key_id)).is_some()
+            && self
+                .keys
+                .find(KeyId(header.key_id))
+                .is_some_and(|key| !key.just_ended(now))
             && self.roster.get(NodeId(header.sender)).is_some();
         if known {
             self.counters.disagreements += 1;

@@ -16,7 +16,7 @@
 
 use core::time::Duration;
 
-use nexus0_common::wire::{Epoch, GROUP, Pulse};
+use nexus0_common::wire::{Announcement, GROUP, Pulse};
 
 use crate::admission::Admitted;
 use crate::epoch::{EpochKey, Rhythm};
@@ -296,19 +296,19 @@ impl Node {
         &mut self,
         now: Time,
         frame: &Admitted<'_>,
-        body: &Epoch,
+        head: &Announcement,
     ) -> Option<()> {
-        let (chain, key_id) = (ChainId(body.chain), KeyId(body.key_id));
+        let (chain, key_id) = (ChainId(head.chain), KeyId(head.key_id));
         let reign = self.reign_of(now)?;
         if frame.chain != Some(reign.chain) || self.keys.find(key_id).is_some() {
             return None;
         }
         let bid = Bid {
             chain,
-            parent: ChainId(body.parent),
-            number: body.number,
+            parent: ChainId(head.parent),
+            number: head.number,
             key_id,
-            activates_in: Duration::from_millis(body.activates_in.into()),
+            activates_in: Duration::from_millis(head.activates_in.into()),
             ego: self.roster.get(frame.sender)?.grant.ego(),
             listed: self.roster.succession().contains(&frame.sender),
         };
@@ -320,9 +320,9 @@ impl Node {
         {
             return None;
         }
-        let material = self.open_epoch(frame, body)?;
-        self.exhibit(frame, body);
-        let key = EpochKey::new(material, chain, body.number, now + due, self.rhythm);
+        let material = self.open_epoch(frame, head)?;
+        self.exhibit(frame);
+        let key = EpochKey::new(material, chain, head.number, now + due, self.rhythm);
         self.pend(frame.sender, key);
         Some(())
     }

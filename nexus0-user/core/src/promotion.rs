@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use nexus0_common::wire::{
-    Bye, Epoch, FrameType, GROUP, HEADER_LEN, Header, SIGNATURE_LEN, StillHere,
+    Announcement, Bye, FrameType, GROUP, HEADER_LEN, Header, SIGNATURE_LEN, StillHere,
 };
 
 use crate::admission::Admitted;
@@ -142,12 +142,12 @@ impl Node {
         &mut self,
         now: Time,
         frame: &Admitted<'_>,
-        body: &Epoch,
+        head: &Announcement,
     ) -> Option<()> {
-        match self.judge_promotion(now, frame, body)? {
-            Judgement::Follow => self.accept_promotion(now, frame, body),
-            Judgement::Prefer => self.accept_better(now, frame, body),
-            Judgement::Object => self.object(frame, ChainId(body.chain)),
+        match self.judge_promotion(now, frame, head)? {
+            Judgement::Follow => self.accept_promotion(now, frame, head),
+            Judgement::Prefer => self.accept_better(now, frame, head),
+            Judgement::Object => self.object(frame, ChainId(head.chain)),
             Judgement::Fenced => {
                 self.counters.fenced += 1;
                 None
@@ -160,12 +160,12 @@ impl Node {
         &self,
         now: Time,
         frame: &Admitted<'_>,
-        body: &Epoch,
+        head: &Announcement,
     ) -> Option<Judgement> {
         let claim = Claim {
-            chain: ChainId(body.chain),
-            parent: ChainId(body.parent),
-            number: body.number,
+            chain: ChainId(head.chain),
+            parent: ChainId(head.parent),
+            number: head.number,
             promoter: frame.sender,
         };
         let outranks = self.outranks_anchor(frame.sender);
@@ -197,14 +197,24 @@ impl Node {
             .is_some_and(|(other, own)| gives_way(&own, &other))
     }
 
-    fn accept_promotion(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
+    fn accept_promotion(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        head: &Announcement,
+    ) -> Option<()> {
         let old = self.lineage.clone()?;
         let reason = old.gone.map_or(Reason::Silence, |(_, reason)| reason);
-        self.take_promotion(now, frame, body, &old, reason)
+        self.take_promotion(now, frame, head, &old, reason)
     }
 
     /// Of two promotions with one parent the better-ranked promoter's wins, also over one's own.
-    fn accept_better(&mut self, now: Time, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
+    fn accept_better(
+        &mut self,
+        now: Time,
+        frame: &Admitted<'_>,
+        head: &Announcement,
+    ) -> Option<()> {
         let held = self.lineage.clone()?;
         if self.is_anchor() {
             self.retract(now);
@@ -212,7 +222,7 @@ impl Node {
         let mut old = held.clone();
         old.number = held.parent_number;
         let succession = self.roster.succession().to_vec();
-        self.take_promotion(now, frame, body, &old, Reason::Outranked)?;
+        self.take_promotion(now, frame, head, &old, Reason::Outranked)?;
         let lineage = self.lineage.as_mut()?;
         lineage.parent = held.parent;
         lineage.previous_pulse = held.previous_pulse;
@@ -228,15 +238,15 @@ impl Node {
         &mut self,
         now: Time,
         frame: &Admitted<'_>,
-        body: &Epoch,
+        head: &Announcement,
         old: &Lineage,
         reason: Reason,
     ) -> Option<()> {
-        let material = self.open_epoch(frame, body)?;
-        self.exhibit(frame, body);
-        self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
-        let mut lineage = descendant(old, ChainId(body.chain), frame.sender, body.number, now);
-        lineage.roster = RosterDigest(body.roster);
+        let material = self.open_epoch(frame, head)?;
+        self.exhibit(frame);
+        self.rhythm = Rhythm::from_wire(head.pulse, head.epoch)?;
+        let mut lineage = descendant(old, ChainId(head.chain), frame.sender, head.number, now);
+        lineage.roster = RosterDigest(head.roster);
         self.succeed(now, old, lineage, material, reason);
         self.timers.set(Timer::Turn, now + self.rhythm.epoch);
         if self.join.is_some() {

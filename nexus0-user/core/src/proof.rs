@@ -57,9 +57,9 @@ impl Commitment {
     fn new(signer: NodeId, body: &Epoch) -> Self {
         Self {
             signer,
-            chain: ChainId(body.chain),
-            number: body.number,
-            key_id: KeyId(body.key_id),
+            chain: ChainId(body.head.chain),
+            number: body.head.number,
+            key_id: KeyId(body.head.key_id),
             succession: body.succession,
         }
     }
@@ -147,8 +147,10 @@ impl Witness {
 
 impl Node {
     /// Keeps the first EPOCH of its chain and number.
-    pub(crate) fn exhibit(&mut self, frame: &Admitted<'_>, body: &Epoch) -> Option<()> {
-        let commitment = Commitment::new(frame.sender, body);
+    pub(crate) fn exhibit(&mut self, frame: &Admitted<'_>) -> Option<()> {
+        let epoch = frame.header.frame_type == FrameType::Epoch;
+        let body = Epoch::parse(frame.body()).filter(|_| epoch)?;
+        let commitment = Commitment::new(frame.sender, &body);
         let kept = &mut self.witness.kept;
         if kept
             .iter()

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use nexus0_common::wire::{Epoch, GROUP, REKEY_ENTRIES, REKEY_ENTRY_LEN, Rekey, RekeyEntry};
+use nexus0_common::wire::{Announcement, GROUP, REKEY_ENTRIES, REKEY_ENTRY_LEN, Rekey, RekeyEntry};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::admission::Admitted;
@@ -20,14 +20,12 @@ use crate::rule::{Judgement, promoted_number};
 use crate::seal::RekeyBox;
 use crate::secret::{Material, Secret};
 use crate::send::Under;
-use crate::time::{Time, wire_millis};
+use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::PROMOTION;
 
-/// Bit of [`Epoch::flags`] and [`Rekey::flags`]: the keys before this one end at once.
+/// Bit of [`Announcement::flags`]: the keys before this one end at once.
 pub(crate) const BREAK: u8 = 2;
-/// Bytes of a REKEY body that its boxes are bound to.
-pub(crate) const CONTEXT_LEN: usize = 56;
 /// Pulses with which a break is repeated after 100 and 300 ms.
 const WITH_PULSES: u8 = 3;
 
@@ -36,7 +34,7 @@ const WITH_PULSES: u8 = 3;
 pub(crate) struct Rekeying {
     /// Since when nobody can follow with a secret from before; `None`: unknown, so it is due.
     pub(crate) since: Option<Time>,
-    /// Somebody was taken out who knows the chain's secret, and the anchor has not broken with it yet.
+    /// A list names somebody who may know the chain's secret, and the anchor has not broken with it yet.
     pub(crate) exposed: bool,
     /// The announced next key, if it came fresh.
     pub(crate) next: Option<KeyId>,
@@ -132,14 +130,18 @@ impl Node {
         self.keys.clear_but(self.winners_chain(), &mut ops);
         self.ops(ops);
         self.promotion = None;
-        self.rekey.broken = None;
         self.timers.stop(Timer::Repeat);
-        self.timers.stop(Timer::RepeatBreak);
         self.desk.start_over();
         let (chain, number) = (lineage.chain, lineage.number);
         self.install_key(EpochKey::new(material, chain, number, now, self.rhythm));
         self.follow(now, lineage, reason);
         (self.rekey.since, self.rekey.exposed) = (Some(now), false);
+    }
+
+    /// Another chain is entered: nobody needs the break any more.
+    pub(crate) fn end_break(&mut self) {
+        self.rekey.broken = None;
+        self.timers.stop(Timer::RepeatBreak);
     }
 
     fn send_break(&mut self, now: Time) -> Option<()> {
@@ -148,7 +150,8 @@ impl Node {
         let chain = self.lineage.as_ref()?.chain;
         let key = self.keys.current(chain, now)?.clone();
         self.spread_list(now, &under);
-        self.send_rekey(now, &under, &key, Some(parent), flags)
+        self.send_rekey(now, &under, &key, Some(parent), flags);
+        Some(())
     }
 
     /// Once more, for those who missed it: after 100 and 300 ms and with three pulses.
@@ -180,67 +183,55 @@ impl Node {
         key: &EpochKey,
         parent: Option<ChainId>,
         flags: u8,
-    ) -> Option<()> {
+    ) {
         let ephemeral = StaticSecret::from(self.random::<32>());
-        let head = Rekey {
-            chain: key.chain.0,
-            parent: parent.unwrap_or_default().0,
-            number: key.number,
-            key_id: key.material.id.0,
-            activates_in: wire_millis(key.activation.since(now)),
-            epoch: wire_millis(self.rhythm.epoch),
-            pulse: wire_millis(self.rhythm.pulse),
-            flags,
-            wire: key.material.wire,
-            members: self.roster.succession().len() as u16,
-            roster: self.roster.digest().unwrap_or_default().0,
-            revocation: self.expulsion.list.number(),
+        let blank = Rekey {
+            head: self.announcement(now, key, parent, flags),
             ephemeral: PublicKey::from(&ephemeral).to_bytes(),
             page: 0,
             pages: 0,
             entries: &[],
         };
-        let entries = self.boxes(&head, &ephemeral, &key.material.secret)?;
+        let entries = self.boxes(&blank, &ephemeral, &key.material.secret);
         let pages = entries.len().div_ceil(REKEY_ENTRIES) as u8;
         for (page, entries) in (0_u8..).zip(entries.chunks(REKEY_ENTRIES)) {
             let body = Rekey {
                 page,
                 pages,
                 entries,
-                ..head
+                ..blank
             };
             self.send(under, GROUP, &body);
         }
-        Some(())
     }
 
     fn boxes(
         &self,
-        head: &Rekey<'_>,
+        blank: &Rekey<'_>,
         ephemeral: &StaticSecret,
         secret: &Secret,
-    ) -> Option<Vec<[u8; REKEY_ENTRY_LEN]>> {
-        let context = context(head)?;
+    ) -> Vec<[u8; REKEY_ENTRY_LEN]> {
+        let context = blank.head.bytes();
         let others = self.roster.iter().filter(|(id, _)| *id != self.id);
         let entry = |(id, member): (NodeId, &crate::roster::Member)| {
             let theirs = agreement_key(member.grant.public_key())?;
             let sealed = self
-                .rekey_box(self.id, id, head)
+                .rekey_box(self.id, id, blank)
                 .seal(ephemeral, theirs, secret, &context)?;
             let member = id.0;
             Some(RekeyEntry { member, sealed }.bytes())
         };
-        Some(others.filter_map(entry).collect())
+        others.filter_map(entry).collect()
     }
 
-    fn rekey_box<'a>(&self, anchor: NodeId, member: NodeId, head: &'a Rekey<'_>) -> RekeyBox<'a> {
+    fn rekey_box<'a>(&self, anchor: NodeId, member: NodeId, body: &'a Rekey<'_>) -> RekeyBox<'a> {
         RekeyBox {
             mesh: self.mesh,
             anchor,
             member,
-            chain: ChainId(head.chain),
-            number: head.number,
-            ephemeral: &head.ephemeral,
+            chain: ChainId(body.head.chain),
+            number: body.head.number,
+            ephemeral: &body.ephemeral,
         }
     }
 
@@ -253,7 +244,7 @@ impl Node {
             .find(|entry| entry.member == self.id.0)?;
         let own = self.identity.agreement_secret();
         self.rekey_box(frame.sender, self.id, &body)
-            .open(&own, &entry.sealed, &context(&body)?)
+            .open(&own, &entry.sealed, &body.head.bytes())
     }
 
     /// A page of fresh secrets. One without a box for this node says nothing.
@@ -267,16 +258,16 @@ impl Node {
         if !mine {
             return None;
         }
-        let head = head(&body);
-        match body.flags & (PROMOTION | BREAK) {
-            0 => self.on_announced(now, frame, &head),
-            BREAK => self.on_break(now, frame, &head),
-            _ => self.on_breaking_promotion(now, frame, &head),
+        let head = &body.head;
+        match head.flags & (PROMOTION | BREAK) {
+            0 => self.on_announced(now, frame, head),
+            BREAK => self.on_break(now, frame, head),
+            _ => self.on_breaking_promotion(now, frame, head),
         }
     }
 
     /// The anchor left someone behind.
-    fn on_break(&mut self, now: Time, frame: &Admitted<'_>, head: &Epoch) -> Option<()> {
+    fn on_break(&mut self, now: Time, frame: &Admitted<'_>, head: &Announcement) -> Option<()> {
         let old = self.lineage.as_ref()?;
         let ours = frame.sender == old.anchor
             && frame.chain == Some(old.chain)
@@ -297,7 +288,7 @@ impl Node {
         &mut self,
         now: Time,
         frame: &Admitted<'_>,
-        head: &Epoch,
+        head: &Announcement,
     ) -> Option<()> {
         match self.judge_promotion(now, frame, head)? {
             Judgement::Follow => {
@@ -320,7 +311,7 @@ impl Node {
         &mut self,
         now: Time,
         frame: &Admitted<'_>,
-        head: &Epoch,
+        head: &Announcement,
         reason: Reason,
     ) -> Option<()> {
         let material = self.open_epoch(frame, head)?;
@@ -343,37 +334,4 @@ impl Node {
         self.check_roster(now);
         Some(())
     }
-}
-
-/// What REKEY says like EPOCH; its seal is elsewhere.
-fn head(body: &Rekey<'_>) -> Epoch {
-    Epoch {
-        chain: body.chain,
-        parent: body.parent,
-        number: body.number,
-        key_id: body.key_id,
-        activates_in: body.activates_in,
-        epoch: body.epoch,
-        pulse: body.pulse,
-        flags: body.flags,
-        wire: body.wire,
-        members: body.members,
-        roster: body.roster,
-        revocation: body.revocation,
-        succession: [0; 128],
-        salt: [0; 32],
-        sealed: [0; 48],
-    }
-}
-
-/// What the boxes are bound to.
-pub(crate) fn context(body: &Rekey<'_>) -> Option<[u8; CONTEXT_LEN]> {
-    use nexus0_common::wire::Body;
-    let mut bytes = [0; CONTEXT_LEN + 36];
-    let bare = Rekey {
-        entries: &[],
-        ..*body
-    };
-    bare.emit(&mut nexus0_common::wire::cursor::Writer::new(&mut bytes));
-    bytes.first_chunk().copied()
 }

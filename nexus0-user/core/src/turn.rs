@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use nexus0_common::wire::cursor::Writer;
-use nexus0_common::wire::{Body, Epoch, FrameType, GROUP};
+use nexus0_common::wire::{Announcement, Epoch, FrameType, GROUP};
 
 use crate::admission::Admitted;
 use crate::epoch::{EpochKey, Rhythm};
@@ -18,12 +17,10 @@ use crate::send::Under;
 use crate::time::{Time, part, wire_millis};
 use crate::timer::Timer;
 
-/// Bit of [`Epoch::flags`]: the sender promoted itself.
+/// Bit of [`Announcement::flags`]: the sender promoted itself.
 pub(crate) const PROMOTION: u8 = 1;
-/// Bit of [`Epoch::flags`]: the sender takes over from a living anchor.
+/// Bit of [`Announcement::flags`]: the sender takes over from a living anchor.
 pub(crate) const PREEMPTION: u8 = 4;
-/// Bytes of an EPOCH body before the sealed secret.
-const CONTEXT_LEN: usize = 216;
 
 impl Node {
     /// Enters a chain.
@@ -41,6 +38,7 @@ impl Node {
             .set(Timer::Suspect, now + self.rhythm.pulses(5, 4));
         self.timers.stop(Timer::Announce);
         if changed {
+            self.end_break();
             self.forget_preemption();
             self.hold_down.note(now, new);
             self.counters.anchor_changes += 1;
@@ -161,10 +159,35 @@ impl Node {
         let parent = lineage.parent;
         let next = self.keys.next(lineage.chain, now)?.clone();
         if self.rekey.next == Some(next.material.id) {
-            return self.send_rekey(now, &under, &next, parent, 0);
+            self.send_rekey(now, &under, &next, parent, 0);
+            return Some(());
         }
         let body = self.epoch_body(now, &under, &next, parent, 0)?;
         self.send(&under, GROUP, &body).map(drop)
+    }
+
+    /// What is said of an epoch, however its secret is sealed.
+    pub(crate) fn announcement(
+        &self,
+        now: Time,
+        key: &EpochKey,
+        parent: Option<ChainId>,
+        flags: u8,
+    ) -> Announcement {
+        Announcement {
+            chain: key.chain.0,
+            parent: parent.unwrap_or_default().0,
+            number: key.number,
+            key_id: key.material.id.0,
+            activates_in: wire_millis(key.activation.since(now)),
+            epoch: wire_millis(self.rhythm.epoch),
+            pulse: wire_millis(self.rhythm.pulse),
+            flags,
+            wire: key.material.wire,
+            members: self.roster.succession().len() as u16,
+            roster: self.roster.digest().unwrap_or_default().0,
+            revocation: self.expulsion.list.number(),
+        }
     }
 
     /// An epoch's secret sealed under another.
@@ -179,18 +202,7 @@ impl Node {
         let succession = first_sixteen(self.roster.succession());
         let succession = self.witness.freeze(key.chain, key.number, succession);
         let mut body = Epoch {
-            chain: key.chain.0,
-            parent: parent.unwrap_or_default().0,
-            number: key.number,
-            key_id: key.material.id.0,
-            activates_in: wire_millis(key.activation.since(now)),
-            epoch: wire_millis(self.rhythm.epoch),
-            pulse: wire_millis(self.rhythm.pulse),
-            flags,
-            wire: key.material.wire,
-            members: self.roster.succession().len() as u16,
-            roster: self.roster.digest().unwrap_or_default().0,
-            revocation: self.expulsion.list.number(),
+            head: self.announcement(now, key, parent, flags),
             succession,
             salt: self.random(),
             sealed: [0; 48],
@@ -199,7 +211,7 @@ impl Node {
             body.salt = *key.material.secret;
         }
         let seal = self.epoch_seal(&body, self.id, &under.material);
-        body.sealed = seal.seal(&key.material.secret, &context(&body)?)?;
+        body.sealed = seal.seal(&key.material.secret, &context(&body))?;
         Some(body)
     }
 
@@ -212,7 +224,7 @@ impl Node {
         carried: &Material,
     ) -> Option<Epoch> {
         let seal = self.epoch_seal(&body, self.id, under);
-        body.sealed = seal.seal(&carried.secret, &context(&body)?)?;
+        body.sealed = seal.seal(&carried.secret, &context(&body))?;
         Some(body)
     }
 
@@ -227,35 +239,37 @@ impl Node {
             key: &under.seal,
             salt: &body.salt,
             sealer,
-            chain: ChainId(body.chain),
-            number: body.number,
+            chain: ChainId(body.head.chain),
+            number: body.head.number,
         }
     }
 
     /// The secret in an EPOCH or REKEY, if it is the one that its key id names.
-    pub(crate) fn open_epoch(&self, frame: &Admitted<'_>, body: &Epoch) -> Option<Material> {
-        let under = self.keys.find(frame.key_id())?;
+    pub(crate) fn open_epoch(&self, frame: &Admitted<'_>, head: &Announcement) -> Option<Material> {
         let secret = if frame.header.frame_type == FrameType::Rekey {
             self.open_rekey(frame)?
         } else {
-            let seal = self.epoch_seal(body, frame.sender, &under.material);
-            seal.open(&body.sealed, &context(body)?)?
+            let body = Epoch::parse(frame.body())?;
+            let under = self.keys.find(frame.key_id())?;
+            let seal = self.epoch_seal(&body, frame.sender, &under.material);
+            seal.open(&body.sealed, &context(&body))?
         };
-        let material = self.usable(secret, body.wire)?;
-        (material.id == KeyId(body.key_id)).then_some(material)
+        let material = self.usable(secret, head.wire)?;
+        (material.id == KeyId(head.key_id)).then_some(material)
     }
 
     /// Someone says which epoch comes next.
     pub(crate) fn on_epoch(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let body = Epoch::parse(frame.body())?;
         self.compare(now, frame, &body);
-        if body.flags & PROMOTION != 0 {
-            return self.on_promotion(now, frame, &body);
+        let head = &body.head;
+        if head.flags & PROMOTION != 0 {
+            return self.on_promotion(now, frame, head);
         }
-        if body.flags & PREEMPTION != 0 {
-            return self.on_preemption(now, frame, &body);
+        if head.flags & PREEMPTION != 0 {
+            return self.on_preemption(now, frame, head);
         }
-        self.on_announced(now, frame, &body)
+        self.on_announced(now, frame, head)
     }
 
     /// The anchor announces its next epoch, sealed under the chain's secret or to each member.
@@ -263,36 +277,34 @@ impl Node {
         &mut self,
         now: Time,
         frame: &Admitted<'_>,
-        body: &Epoch,
+        head: &Announcement,
     ) -> Option<()> {
         let lineage = self.lineage.as_ref()?;
         let (chain, number) = (lineage.chain, lineage.number);
         if frame.sender != lineage.anchor
             || frame.chain != Some(chain)
-            || ChainId(body.chain) != chain
+            || ChainId(head.chain) != chain
         {
             return None;
         }
-        if body.number <= number && !planted(Sabotage::AcceptOlderNumber) {
+        if head.number <= number && !planted(Sabotage::AcceptOlderNumber) {
             self.counters.fenced += 1;
             return None;
         }
-        self.lineage.as_mut()?.roster = RosterDigest(body.roster);
-        if self.keys.next(chain, now).is_none() && self.keys.find(KeyId(body.key_id)).is_none() {
-            let material = self.open_epoch(frame, body)?;
+        self.lineage.as_mut()?.roster = RosterDigest(head.roster);
+        if self.keys.next(chain, now).is_none() && self.keys.find(KeyId(head.key_id)).is_none() {
+            let material = self.open_epoch(frame, head)?;
             if frame.header.frame_type == FrameType::Rekey {
                 self.rekey.next = Some(material.id);
             }
-            self.rhythm = Rhythm::from_wire(body.pulse, body.epoch)?;
+            self.rhythm = Rhythm::from_wire(head.pulse, head.epoch)?;
             let activation =
-                now + Duration::from_millis(body.activates_in.into()).min(self.rhythm.epoch);
-            self.take_next(material, body.number, activation, chain);
+                now + Duration::from_millis(head.activates_in.into()).min(self.rhythm.epoch);
+            self.take_next(material, head.number, activation, chain);
             self.timers.set(Timer::Turn, activation);
         }
-        if frame.header.frame_type == FrameType::Epoch {
-            self.exhibit(frame, body);
-        }
-        self.compare_number(now, frame.sender, body.revocation);
+        self.exhibit(frame);
+        self.compare_number(now, frame.sender, head.revocation);
         self.check_roster(now);
         self.consider_preemption(now);
         Some(())
@@ -345,10 +357,8 @@ impl Node {
 }
 
 /// What the sealed secret is bound to.
-fn context(body: &Epoch) -> Option<[u8; CONTEXT_LEN]> {
-    let mut bytes = [0; CONTEXT_LEN + 48];
-    body.emit(&mut Writer::new(&mut bytes));
-    bytes.first_chunk().copied()
+fn context(body: &Epoch) -> Vec<u8> {
+    [&body.head.bytes()[..], &body.succession, &body.salt].concat()
 }
 
 fn first_sixteen(succession: &[NodeId]) -> [u8; 128] {

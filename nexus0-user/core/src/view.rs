@@ -196,7 +196,8 @@ pub struct Counters {
     pub received: u64,
     /// Of them refused by the node's own judgement.
     pub refused: u64,
-    /// Of these, the ones under a key held and of a member known: what the filter must not let through.
+    /// Of these, the ones under a key held, that did not end within the last second, and of a member known: what
+    /// the filter must not let through.
     pub disagreements: u64,
     /// Frames at the door beyond the rate of their half.
     pub door_refused: u64,

@@ -338,14 +338,18 @@ fn a_lying_preemptor_changes_nothing() {
     let state = |sim: &Sim| [0, 1, 2].map(|index| sim.node(index).view(sim.now).keys);
     let before = state(&sim);
     let lies: [(&str, Lie); 8] = [
-        ("one turn ahead", |body| body.number -= 1),
-        ("three turns ahead", |body| body.number += 1),
-        ("activation too early", |body| body.activates_in -= 60_000),
-        ("activation at once", |body| body.activates_in = 0),
-        ("activation too late", |body| body.activates_in += 10_000),
-        ("another parent", |body| body.parent = [9; 8]),
-        ("no parent", |body| body.parent = [0; 8]),
-        ("the same chain", |body| body.chain = body.parent),
+        ("one turn ahead", |body| body.head.number -= 1),
+        ("three turns ahead", |body| body.head.number += 1),
+        ("activation too early", |body| {
+            body.head.activates_in -= 60_000;
+        }),
+        ("activation at once", |body| body.head.activates_in = 0),
+        ("activation too late", |body| {
+            body.head.activates_in += 10_000;
+        }),
+        ("another parent", |body| body.head.parent = [9; 8]),
+        ("no parent", |body| body.head.parent = [0; 8]),
+        ("the same chain", |body| body.head.chain = body.head.parent),
     ];
     for (lie, bend) in lies {
         let (frame, source) = forged(&mut sim, 3, bend);

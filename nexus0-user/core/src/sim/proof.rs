@@ -292,10 +292,13 @@ fn the_beginning_of_the_succession_is_the_same_in_every_announcement() {
     let first = bodies.first().unwrap();
     let same: Vec<_> = bodies
         .iter()
-        .filter(|body| body.number == first.number)
+        .filter(|body| body.head.number == first.head.number)
         .collect();
     assert!(same.len() >= 2);
-    assert!(same.iter().any(|body| body.members > first.members));
+    assert!(
+        same.iter()
+            .any(|body| body.head.members > first.head.members)
+    );
     assert!(same.iter().all(|body| body.succession == first.succession));
 }
 

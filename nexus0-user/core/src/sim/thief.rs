@@ -72,10 +72,10 @@ impl Thief {
                     key: &under.seal,
                     salt: &epoch.salt,
                     sealer: NodeId(header.sender),
-                    chain: ChainId(epoch.chain),
-                    number: epoch.number,
+                    chain: ChainId(epoch.head.chain),
+                    number: epoch.head.number,
                 };
-                (seal.open(&epoch.sealed, &body[..216])?, epoch.wire)
+                (seal.open(&epoch.sealed, &body[..216])?, epoch.head.wire)
             }
             FrameType::Rekey => {
                 let own = self.identity.as_ref()?;
@@ -87,13 +87,13 @@ impl Thief {
                         mesh: self.mesh,
                         anchor: NodeId(header.sender),
                         member: NodeId(entry.member),
-                        chain: ChainId(rekey.chain),
-                        number: rekey.number,
+                        chain: ChainId(rekey.head.chain),
+                        number: rekey.head.number,
                         ephemeral: &rekey.ephemeral,
                     };
                     names.open(&own.agreement_secret(), &entry.sealed, &body[..56])
                 })?;
-                (secret, rekey.wire)
+                (secret, rekey.head.wire)
             }
             _ => return None,
         };

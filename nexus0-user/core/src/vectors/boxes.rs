@@ -1,6 +1,8 @@
 //! What is sealed: an answer, an epoch, a handover, fresh secrets; and the list of the revoked.
 
-use nexus0_common::wire::{AnswerEntry, Epoch, Merge, REKEY_ENTRY_LEN, Rekey, RekeyEntry, Request};
+use nexus0_common::wire::{
+    Announcement, AnswerEntry, Epoch, Merge, REKEY_ENTRY_LEN, Rekey, RekeyEntry, Request,
+};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
@@ -9,7 +11,6 @@ use super::world::{CHAIN, SOURCE, World, body_bytes};
 use crate::id::{ChainId, NodeId, RequestId};
 use crate::identity::agreement_key;
 use crate::join::{answer_context, request_id};
-use crate::rekey::context;
 use crate::revocation::Revocations;
 use crate::seal::{EpochSeal, JoinBox, RekeyBox, Welcome};
 use crate::secret::Material;
@@ -95,7 +96,7 @@ impl World {
         for (room, id) in succession.chunks_exact_mut(8).zip(roster.succession()) {
             room.copy_from_slice(&id.0);
         }
-        let body = Epoch {
+        let head = Announcement {
             chain: CHAIN.0,
             parent: [0; 8],
             number: 8,
@@ -108,6 +109,9 @@ impl World {
             members: 2,
             roster: roster.digest().unwrap().0,
             revocation: 3,
+        };
+        let body = Epoch {
+            head,
             succession,
             salt: [0x61; 32],
             sealed: [0; 48],
@@ -136,8 +140,8 @@ impl World {
             key: &self.current.material.seal,
             salt: &body.salt,
             sealer: self.anchor.node_id(),
-            chain: ChainId(body.chain),
-            number: body.number,
+            chain: ChainId(body.head.chain),
+            number: body.head.number,
         };
         body.sealed = seal.seal(&secret.secret, &bytes[..216]).unwrap();
         body
@@ -146,11 +150,11 @@ impl World {
     /// The same epoch with another secret: what no honest anchor signs.
     pub(super) fn contradiction(&self) -> Epoch {
         let other = Material::derive(self.root.mesh_id(), Zeroizing::new([0x33; 32]));
-        let body = Epoch {
-            key_id: other.id.0,
+        let mut body = Epoch {
             salt: [0x62; 32],
             ..self.epoch().1
         };
+        body.head.key_id = other.id.0;
         self.seal(body, &other)
     }
 
@@ -161,15 +165,20 @@ impl World {
             chain: Some(ChainId([0xc3; 8])),
             ..self.current.clone()
         };
-        let body = Epoch {
+        let epoch = self.epoch().1;
+        let head = Announcement {
             chain: [0xc4; 8],
             parent: [0xc3; 8],
             number: 9,
             key_id: other.id.0,
             activates_in: 90_000,
             flags: crate::turn::PREEMPTION,
+            ..epoch.head
+        };
+        let body = Epoch {
+            head,
             salt: [0x63; 32],
-            ..self.epoch().1
+            ..epoch
         };
         (under, self.seal(body, &other))
     }
@@ -238,20 +247,8 @@ impl World {
     }
 
     pub(super) fn rekey_head(&self) -> Rekey<'static> {
-        let epoch = self.epoch().1;
         Rekey {
-            chain: epoch.chain,
-            parent: epoch.parent,
-            number: epoch.number,
-            key_id: epoch.key_id,
-            activates_in: epoch.activates_in,
-            epoch: epoch.epoch,
-            pulse: epoch.pulse,
-            flags: 0,
-            wire: 1,
-            members: epoch.members,
-            roster: epoch.roster,
-            revocation: epoch.revocation,
+            head: self.epoch().1.head,
             ephemeral: PublicKey::from(&StaticSecret::from([0x85; 32])).to_bytes(),
             page: 0,
             pages: 1,
@@ -260,17 +257,17 @@ impl World {
     }
 
     pub(super) fn rekey(&self) -> (Object, [u8; REKEY_ENTRY_LEN]) {
-        let (head, member) = (self.rekey_head(), self.joiner.node_id());
+        let (body, member) = (self.rekey_head(), self.joiner.node_id());
         let names = RekeyBox {
             mesh: self.root.mesh_id(),
             anchor: self.anchor.node_id(),
             member,
             chain: CHAIN,
-            number: head.number,
-            ephemeral: &head.ephemeral,
+            number: body.head.number,
+            ephemeral: &body.ephemeral,
         };
         let secret = Zeroizing::new([0x32; 32]);
-        let context = context(&head).unwrap();
+        let context = body.head.bytes();
         let theirs = agreement_key(&self.joiner.public_key()).unwrap();
         let ephemeral = StaticSecret::from([0x85; 32]);
         let sealed = names.seal(&ephemeral, theirs, &secret, &context).unwrap();
@@ -278,7 +275,7 @@ impl World {
         assert_eq!(names.open(&own, &sealed, &context), Some(secret));
         let mut object = Object::default();
         object.hex("anchor_ephemeral_secret", &[0x85; 32]);
-        object.hex("anchor_ephemeral", &head.ephemeral);
+        object.hex("anchor_ephemeral", &body.ephemeral);
         object.hex("member_x25519_secret", own.as_bytes());
         object.hex("member_x25519_public", &theirs);
         object.hex("associated_data", &context);

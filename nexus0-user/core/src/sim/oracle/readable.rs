@@ -38,7 +38,7 @@ impl Readable {
                 }
             }
         } else if let Some(epoch) = Epoch::parse(body) {
-            self.held(id, KeyId(epoch.key_id));
+            self.held(id, KeyId(epoch.head.key_id));
         }
     }
 

@@ -108,6 +108,14 @@ const PAST: &[(u64, &str)] = &[
         "an anchor whose clock ran behind its preemptor's merged into it instead of turning",
     ),
     (
+        5286,
+        "an anchor without the winner's list handed its followers over under a secret that the expelled knew",
+    ),
+    (
+        2383,
+        "an anchor that broke its chain and merged away went on repeating the break, and pulses as an anchor",
+    ),
+    (
         965,
         "a member that came back just before a preemptor's turn learned of it too late and joined again",
     ),
