@@ -92,7 +92,9 @@ impl Drive<'_> {
         let united = self.wait(limit, Sim::is_united);
         let anchor = self.anchor();
         let best = self.sim.best(rivals);
-        if before == self.disturbances() && rivals.len() > 1 && united.is_some() && anchor != best {
+        // Anybody else took over from the winner since, by preemption.
+        let of_rivals = anchor.is_some_and(|anchor| rivals.contains(&anchor));
+        if before == self.disturbances() && united.is_some() && of_rivals && anchor != best {
             self.unmet(
                 "maximum",
                 anchor,

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use nexus0_common::reason::Verdict;
-use nexus0_common::wire::{FrameType, Header, Slot};
+use nexus0_common::wire::{Epoch, FrameType, HEADER_LEN, Header, Slot};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -29,6 +29,7 @@ use crate::event::{Event, Reason};
 use crate::id::NodeId;
 use crate::node::Node;
 use crate::time::Time;
+use crate::turn::PROMOTION;
 use crate::view::Counters;
 
 pub(crate) use epochs::Slack;
@@ -301,7 +302,7 @@ impl Watch {
         let held = self.secrets.frame(header.frame_type, payload);
         self.check("secrets", now, from, held);
         let group = packet.destination == nexus0_common::wire::GROUP;
-        if self.calm && group && header.frame_type.slot() == Slot::Epoch {
+        if self.calm && group && header.frame_type.slot() == Slot::Epoch && !promotes(packet) {
             self.calm_frames.push(Rc::clone(packet));
         }
     }
@@ -367,6 +368,9 @@ impl Watch {
             return;
         };
         if header.frame_type.slot() == Slot::Door {
+            if header.frame_type == FrameType::Answer {
+                self.epochs.learned(now, to, packet);
+            }
             return;
         }
         match verdict {
@@ -496,4 +500,12 @@ impl Watch {
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.hash.clone().finalize().into()
     }
+}
+
+/// A promotion is repeated under its parent's key, for those who still hold it.
+fn promotes(packet: &Packet) -> bool {
+    let header = Header::parse(packet.payload());
+    let body = packet.payload().get(HEADER_LEN..).and_then(Epoch::parse);
+    header.is_some_and(|header| header.frame_type == FrameType::Epoch)
+        && body.is_some_and(|body| body.head.flags & PROMOTION != 0)
 }
