@@ -80,28 +80,30 @@ impl Announcement {
 }
 
 #[cfg(test)]
+pub(super) const SAMPLE: Announcement = Announcement {
+    chain: [1; 8],
+    parent: [2; 8],
+    number: 3,
+    key_id: [4; 4],
+    activates_in: 5,
+    epoch: 6,
+    pulse: 7,
+    flags: 8,
+    wire: 9,
+    members: 10,
+    roster: [11; 8],
+    revocation: 12,
+};
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn its_bytes_are_read_as_what_they_were() {
-        let announcement = Announcement {
-            chain: [1; 8],
-            parent: [2; 8],
-            number: 3,
-            key_id: [4; 4],
-            activates_in: 5,
-            epoch: 6,
-            pulse: 7,
-            flags: 8,
-            wire: 9,
-            members: 10,
-            roster: [11; 8],
-            revocation: 12,
-        };
-        let bytes = announcement.bytes();
+        let bytes = SAMPLE.bytes();
         let read = |bytes: &[u8]| Announcement::read(&mut Reader::new(bytes));
-        assert_eq!(read(&bytes), Some(announcement));
+        assert_eq!(read(&bytes), Some(SAMPLE));
         assert_eq!(bytes[55], 12);
         for short in [0, 1, 55] {
             assert_eq!(read(&bytes[..short]), None, "{short}");

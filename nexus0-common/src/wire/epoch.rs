@@ -50,25 +50,13 @@ impl Body for Epoch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::announcement::SAMPLE;
     use super::*;
 
     #[test]
     fn a_body_survives_the_round_trip() {
         let body = Epoch {
-            head: Announcement {
-                chain: [1; 8],
-                parent: [2; 8],
-                number: 3,
-                key_id: [4; 4],
-                activates_in: 5,
-                epoch: 6,
-                pulse: 7,
-                flags: 8,
-                wire: 9,
-                members: 10,
-                roster: [11; 8],
-                revocation: 12,
-            },
+            head: SAMPLE,
             succession: [12; 128],
             salt: [13; 32],
             sealed: [14; 48],

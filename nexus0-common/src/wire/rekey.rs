@@ -95,25 +95,13 @@ impl RekeyEntry {
 
 #[cfg(test)]
 mod tests {
+    use super::super::announcement::SAMPLE;
     use super::*;
 
     #[test]
     fn a_body_survives_the_round_trip() {
         let body = Rekey {
-            head: Announcement {
-                chain: [1; 8],
-                parent: [2; 8],
-                number: 3,
-                key_id: [4; 4],
-                activates_in: 5,
-                epoch: 6,
-                pulse: 7,
-                flags: 8,
-                wire: 9,
-                members: 10,
-                roster: [11; 8],
-                revocation: 12,
-            },
+            head: SAMPLE,
             ephemeral: [13; 32],
             page: 14,
             pages: 15,

@@ -32,6 +32,7 @@ use crate::turn::PREEMPTION;
 const MAX_LEVEL: u32 = 5;
 /// A change of anchor within so many hold-downs of the one before doubles the next.
 const CALM: u32 = 10;
+
 /// An announced change of anchor.
 #[derive(Clone, Debug)]
 pub(crate) struct Preemption {
