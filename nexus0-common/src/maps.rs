@@ -24,6 +24,10 @@ pub const EVENT_BYTES: usize = 128;
 /// Bytes of the event ring buffer.
 pub const EVENT_RING: usize = 256 * 1024;
 
+/// Receive queues whose accepted frames can go to sockets of the controller's own; those of further ones go
+/// through the stack.
+pub const QUEUES: usize = 64;
+
 /// Index of the counter of events that found the ring full.
 pub const EVENTS_LOST: usize = COUNTERS - 1;
 
@@ -118,6 +122,8 @@ pub mod flags {
     pub const JOINING: u8 = 1;
     /// Count, but pass everything.
     pub const OBSERVE: u8 = 2;
+    /// Accepted frames go to the AF_XDP socket of their queue, where there is one.
+    pub const REDIRECT: u8 = 4;
 }
 
 /// Windows and rate of one member's unsigned frames; only the filter writes them.

@@ -20,8 +20,9 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use nexus0_common::classify::{State, classify};
 use nexus0_common::maps::flags;
+use nexus0_common::reason::Verdict;
 
-use maps::Maps;
+use maps::{Maps, SOCKETS};
 use window::Window;
 
 /// The filter.
@@ -38,17 +39,24 @@ fn filter(ctx: &XdpContext) -> u32 {
     once::nexus0_report(ctx.ctx, verdict as u32);
     #[cfg(feature = "aya-log")]
     report::log(ctx, verdict);
-    if verdict.passes() || observing(&maps) {
+    let flags = maps.config().map_or(0, |config| config.flags);
+    if verdict == Verdict::Accepted && flags & flags::REDIRECT != 0 {
+        redirect(ctx)
+    } else if verdict.passes() || flags & flags::OBSERVE != 0 {
         XDP_PASS
     } else {
         XDP_DROP
     }
 }
 
+/// Hands the frame to the controller's socket on this queue, or to the stack where there is none.
 #[inline(always)]
-fn observing(maps: &Maps) -> bool {
-    maps.config()
-        .is_some_and(|config| config.flags & flags::OBSERVE != 0)
+fn redirect(ctx: &XdpContext) -> u32 {
+    // SAFETY: a field of the context.
+    let queue = unsafe { (*ctx.ctx).rx_queue_index };
+    match SOCKETS.redirect(queue, u64::from(XDP_PASS)) {
+        Ok(action) | Err(action) => action,
+    }
 }
 
 /// Never reached; if it were, the verifier would refuse the endless loop.

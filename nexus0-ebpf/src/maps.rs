@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU64;
 
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
 use nexus0_common::auth::sha256::{self, Block};
@@ -14,7 +14,7 @@ use nexus0_common::classify::{State, Trailer};
 use nexus0_common::door::HALVES;
 use nexus0_common::maps::{
     Config, Counter, DOOR_CELLS, Door, DropEvent, EVENT_RING, GENERATIONS, KEY_SLOTS, KeySlot,
-    Keys, MAX_PEERS, Peer, SignedPeer, WINDOW_WORDS,
+    Keys, MAX_PEERS, Peer, QUEUES, SignedPeer, WINDOW_WORDS,
 };
 use nexus0_common::packet::Packet;
 use nexus0_common::reason::{COUNTERS, Verdict};
@@ -47,6 +47,8 @@ pub static COUNTS: PerCpuArray<Counter, COUNTERS> = PerCpuArray::new();
 pub static SCRATCH: PerCpuArray<[u32; SCRATCH_WORDS], 1> = PerCpuArray::new();
 #[btf_map]
 pub static EVENTS: RingBuf<DropEvent, EVENT_RING> = RingBuf::new();
+#[btf_map]
+pub static SOCKETS: XskMap<QUEUES> = XskMap::new();
 
 /// The number with only the bits of a constant left. In assembly because LLVM knows bounds that the
 /// verifier lost sight of, and would leave the mask out.

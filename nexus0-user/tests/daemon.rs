@@ -1,5 +1,6 @@
 //! Real nodes: processes in network namespaces on one bridge, the filter in their drivers. Needs root.
 
+mod af_xdp;
 mod expulsion;
 mod interfaces;
 mod link;

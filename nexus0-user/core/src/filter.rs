@@ -186,6 +186,13 @@ impl<M: Maps> Filter<M> {
         self.write_id(DOOR_SLOT, door.id.slot_id())
     }
 
+    /// Whether accepted frames go to the sockets of their receive queues or through the stack.
+    pub fn redirect(&mut self, on: bool) -> Result<(), M::Error> {
+        let others = self.config.flags & !flags::REDIRECT;
+        self.config.flags = others | if on { flags::REDIRECT } else { 0 };
+        self.write_config()
+    }
+
     /// Carries out one change.
     pub fn apply(&mut self, op: &MapOp, _now: Time) -> Result<(), M::Error> {
         match op {

@@ -121,6 +121,9 @@ pub struct Status {
     pub roster_complete: bool,
     /// The filter.
     pub filter: FilterStatus,
+    /// How accepted frames come into the node.
+    #[serde(default)]
+    pub receive: ReceiveStatus,
     /// Frames judged by the kernel, by verdict.
     pub counters: Vec<VerdictCount>,
     /// What the node itself counted.
@@ -170,6 +173,25 @@ pub struct FilterStatus {
     pub pins: String,
     /// Counts without refusing.
     pub observe: bool,
+}
+
+/// The way of accepted frames into the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveStatus {
+    /// `af-xdp` or `socket`: through the network stack.
+    pub path: String,
+    /// What was asked for.
+    pub asked: String,
+    /// `copy` or `zero-copy`; absent on `socket`.
+    pub delivery: Option<String>,
+    /// Receive queues with an AF_XDP socket.
+    pub queues: usize,
+    /// Frames that came by them.
+    pub frames: u64,
+    /// Frames that found no room there.
+    pub lost: u64,
+    /// Why it is not what was asked for.
+    pub why: Option<String>,
 }
 
 /// Frames of one verdict since the filter was attached.

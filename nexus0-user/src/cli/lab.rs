@@ -10,6 +10,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 use super::Failure;
 use super::options::duration;
+use super::run::Rx;
 use crate::flood::Rate;
 use crate::lab::door;
 use crate::lab::options::{OneWay, Options, Profile};
@@ -90,6 +91,10 @@ pub(super) struct Args {
     /// Filters behind the driver instead of in it, for comparison
     #[arg(long)]
     generic: bool,
+    /// How frames come in: socket, or af-xdp, past the stack
+    #[arg(long, value_enum, default_value = "socket")]
+    #[arg(hide_possible_values = true)]
+    rx: Rx,
     #[command(flatten)]
     siege: Siege,
 }
@@ -234,6 +239,7 @@ fn options(args: &Args) -> Options {
         sieve: false,
         equal_egos: args.equal_egos,
         generic: args.generic,
+        receive: args.rx.into(),
         program: None,
     }
 }

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use super::options::{RUN_DIR, STATE_DIR, duration, interface_name};
 use super::print::open_sentence;
 use super::{Failure, mesh};
-use crate::daemon::{self, RunError};
+use crate::daemon::{self, Receive, RunError};
 use crate::dataplane::{AttachError, XdpMode};
 use crate::hex;
 use crate::store::{
@@ -71,6 +71,14 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     xdp_mode: Mode,
+    /// How frames come in: socket, or af-xdp, past the stack
+    #[arg(
+        long,
+        value_enum,
+        default_value = "socket",
+        hide_possible_values = true
+    )]
+    rx: Rx,
     /// Count, but refuse nothing
     #[arg(long)]
     observe: bool,
@@ -100,6 +108,22 @@ struct Profile {
 enum Mode {
     Native,
     Generic,
+}
+
+/// How accepted frames come in.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Rx {
+    AfXdp,
+    Socket,
+}
+
+impl From<Rx> for Receive {
+    fn from(rx: Rx) -> Self {
+        match rx {
+            Rx::AfXdp => Self::AfXdp,
+            Rx::Socket => Self::Socket,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -141,6 +165,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             Mode::Native => XdpMode::Native,
             Mode::Generic => XdpMode::Generic,
         },
+        receive: args.rx.into(),
         observe: args.observe,
         identity: Identity::from_seed(&identity.seed()),
         grant: grant.clone(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::options::{Place, Reading, interfaces};
 use super::{Failure, leftover, print};
-use crate::api::types::{EventLine, Request, Role, Status, VerdictCount};
+use crate::api::types::{EventLine, ReceiveStatus, Request, Role, Status, VerdictCount};
 use nexus0_common::reason::Verdict;
 
 /// Events shown.
@@ -86,6 +86,10 @@ fn text(status: &Status) -> String {
     if let Some(name) = &status.open {
         text.push_str(&print::wrapped("  ", &print::open_sentence(name)));
     }
+    if let Some(why) = &status.receive.why {
+        let words = format!("frames come through the network stack, not by AF_XDP: {why}");
+        text.push_str(&print::wrapped("  ", &words));
+    }
     let _ = writeln!(text);
     let rows: Vec<_> = facts(status)
         .into_iter()
@@ -122,6 +126,7 @@ fn facts(status: &Status) -> Vec<(String, String)> {
         ("epoch", epoch(status)),
         ("members", members(status)),
         ("filter", filter(status)),
+        ("receives", receives(&status.receive)),
         ("frames", frames(&status.counters)),
     ];
     let refused = refusals(&status.counters);
@@ -184,6 +189,22 @@ fn filter(status: &Status) -> String {
         "{} XDP, program {}{adopted}{observe}, verifier {}",
         filter.mode, filter.program_id, filter.verifier
     )
+}
+
+fn receives(receive: &ReceiveStatus) -> String {
+    let mut text = match &receive.delivery {
+        Some(delivery) => format!(
+            "by AF_XDP ({delivery}, {} queue{}), {} frames",
+            receive.queues,
+            if receive.queues == 1 { "" } else { "s" },
+            print::grouped(receive.frames)
+        ),
+        None => "through the network stack".into(),
+    };
+    if receive.lost > 0 {
+        let _ = write!(text, ", {} lost", print::grouped(receive.lost));
+    }
+    text
 }
 
 fn frames(counters: &[VerdictCount]) -> String {

@@ -3,6 +3,7 @@
 
 mod address;
 mod clock;
+mod intake;
 mod journal;
 mod keep;
 mod node_loop;
@@ -23,6 +24,7 @@ use nexus0_core::node::{ConfigError, NodeConfig};
 use tracing::Instrument;
 
 pub use clock::now;
+pub use intake::Receive;
 
 use node_loop::NodeLoop;
 
@@ -42,6 +44,8 @@ pub struct Options {
     pub port: u16,
     /// Native or generic.
     pub mode: XdpMode,
+    /// How accepted frames come in.
+    pub receive: Receive,
     /// Count, but pass everything.
     pub observe: bool,
     /// Who this node is.

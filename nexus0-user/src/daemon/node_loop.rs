@@ -15,11 +15,12 @@ use tokio::time::Interval;
 use super::RunError;
 use super::address::{AddressWatch, LinkLocal};
 use super::clock::{self, Alarm};
+use super::intake::Intake;
 use super::journal::Journal;
 use super::keep::Keeper;
 use super::report::{self, Identification, Sources};
 use super::samples::Samples;
-use super::socket::{LONGEST, MeshSocket};
+use super::socket::LONGEST;
 use super::start::interface_index;
 use super::twin;
 use crate::api::server::{Question, Server, refusal};
@@ -46,7 +47,7 @@ pub(super) struct NodeLoop {
     pub(super) node: Node,
     pub(super) plane: Dataplane,
     pub(super) refusals: Option<Events>,
-    pub(super) socket: MeshSocket,
+    pub(super) intake: Intake,
     pub(super) watch: AddressWatch,
     pub(super) alarm: Alarm,
     pub(super) heartbeat: Interval,
@@ -116,7 +117,7 @@ impl NodeLoop {
     async fn wake(&mut self) -> io::Result<Wake> {
         let Self {
             node,
-            socket,
+            intake,
             watch,
             alarm,
             heartbeat,
@@ -131,7 +132,7 @@ impl NodeLoop {
         Ok(tokio::select! {
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
-            done = socket.readable() => done.map(|()| Wake::Frames)?,
+            done = intake.readable() => done.map(|()| Wake::Frames)?,
             done = alarm.rung() => done.map(|()| Wake::Timer)?,
             done = watch.changed() => done.map(|()| Wake::Address)?,
             _ = heartbeat.tick() => Wake::Heartbeat,
@@ -168,7 +169,7 @@ impl NodeLoop {
     fn read_frames(&mut self) -> Result<bool, RunError> {
         let mut buffer = [0; LONGEST];
         for _ in 0..FRAMES {
-            let datagram = match self.socket.receive(&mut buffer) {
+            let datagram = match self.intake.receive(&mut buffer) {
                 Ok(Some(datagram)) => datagram,
                 Ok(None) => return Ok(true),
                 // An asynchronous error of something sent earlier.
@@ -254,7 +255,7 @@ impl NodeLoop {
         let LinkLocal::Ready(source) = self.memory.address else {
             return self.count("unsendable");
         };
-        match self.socket.send(source, destination, payload) {
+        match self.intake.socket.send(source, destination, payload) {
             Ok(()) => self.count("sent_datagrams"),
             Err(error) => {
                 self.count("send_errors");
@@ -340,6 +341,7 @@ impl NodeLoop {
                 journal: &self.memory.journal,
                 unkept: self.memory.unkept.as_deref(),
                 address: self.memory.address,
+                receive: self.intake.status(),
             })),
             Request::Peers => serde_json::to_string(&report::peers(&self.who, &view)),
             Request::Anchor => serde_json::to_string(&report::anchor(&self.who, &view)),

@@ -22,7 +22,8 @@ use super::twin;
 use crate::api::run_dir_flag;
 use crate::api::types::{
     AnchorReport, DropLine, Drops, EpochLine, Epochs, FilterStatus, LedgerLine, Member, Peer,
-    Peers, Preemption, Ranked, RevocationsReport, RevokedNode, Role, SCHEMA, Status, VerdictCount,
+    Peers, Preemption, Ranked, ReceiveStatus, RevocationsReport, RevokedNode, Role, SCHEMA, Status,
+    VerdictCount,
 };
 use crate::dataplane;
 use crate::hex;
@@ -88,6 +89,7 @@ pub(super) struct Sources<'a> {
     pub(super) journal: &'a Journal,
     pub(super) address: LinkLocal,
     pub(super) unkept: Option<&'a str>,
+    pub(super) receive: ReceiveStatus,
 }
 
 /// Answers `status`.
@@ -101,6 +103,7 @@ pub(super) fn status(sources: Sources<'_>) -> Status {
         journal,
         address,
         unkept,
+        receive,
     } = sources;
     node_counters.extend(core_counters(view));
     let milliseconds = |duration: std::time::Duration| duration.as_millis() as u64;
@@ -128,6 +131,7 @@ pub(super) fn status(sources: Sources<'_>) -> Status {
         roster: view.peers.len() + 1,
         roster_complete: view.complete,
         filter: filter_status(who, filter),
+        receive,
         counters: counters
             .iter()
             .map(|(verdict, counter)| count(*verdict, counter))

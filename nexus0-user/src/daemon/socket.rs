@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
+use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 use nix::libc::in6_pktinfo;
@@ -57,9 +58,9 @@ impl MeshSocket {
         })
     }
 
-    /// Returns when a datagram may be waiting.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+    /// Ready when a datagram may be waiting.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_readable(context)
     }
 
     /// The next datagram, or `None` when the queue is empty.

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::address::{AddressWatch, LinkLocal};
 use super::clock::{self, Alarm};
+use super::intake::Intake;
 use super::journal::Journal;
 use super::keep::{self, Keeper};
 use super::node_loop::{Memory, NodeLoop, Signals};
@@ -26,6 +27,7 @@ use super::socket::MeshSocket;
 use super::{Options, RunError, privileges};
 use crate::api::server::Server;
 use crate::api::socket_path;
+use crate::api::types::ReceiveStatus;
 use crate::dataplane::{self, Dataplane};
 use crate::store::RevocationsFile;
 
@@ -74,6 +76,8 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
     let socket = MeshSocket::open(&who.interface, index, options.port).map_err(RunError::io(
         format!("open UDP port {} on {}", options.port, who.interface),
     ))?;
+    let intake = Intake::open(&mut plane, options.receive, socket, options.port)
+        .map_err(RunError::io("watch the receive queues"))?;
     let watch = AddressWatch::new().map_err(RunError::io("watch addresses"))?;
     let alarm = Alarm::new().map_err(RunError::io("make a timer"))?;
     let signals = signals().map_err(RunError::io("wait for signals"))?;
@@ -96,7 +100,7 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
         node,
         plane,
         refusals,
-        socket,
+        intake,
         watch,
         alarm,
         heartbeat,
@@ -175,6 +179,17 @@ fn announce(node: &NodeLoop, unprivileged: bool) {
         status.program_id,
         status.verifier.words()
     );
+    match node.intake.status() {
+        ReceiveStatus { why: Some(why), .. } => {
+            tracing::warn!("accepted frames come through the network stack, not AF_XDP: {why}");
+        }
+        ReceiveStatus {
+            delivery: Some(delivery),
+            queues,
+            ..
+        } => tracing::info!("accepted frames come by AF_XDP, {delivery}, from {queues} queue(s)"),
+        ReceiveStatus { .. } => {}
+    }
     if who.observe {
         tracing::warn!("observing only: frames are counted, none is refused");
     }

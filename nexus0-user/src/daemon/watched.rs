@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::task::{Context, Poll};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -30,6 +31,12 @@ impl<T: AsFd> Watched<T> {
     /// the reactor tells of new arrivals only.
     pub(super) async fn readable(&self) -> io::Result<()> {
         self.0.readable().await.map(|mut ready| ready.clear_ready())
+    }
+
+    /// The same for one that waits for several.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ready = self.0.poll_read_ready(context);
+        ready.map(|ready| ready.map(|mut ready| ready.clear_ready()))
     }
 
     /// What is watched.

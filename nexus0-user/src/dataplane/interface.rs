@@ -109,6 +109,16 @@ struct EthtoolValue {
     data: u32,
 }
 
+/// `struct ethtool_channels`: the command, then the most and the present numbers of receive, transmit, other
+/// and combined queues.
+#[repr(C)]
+struct EthtoolChannels {
+    command: u32,
+    most: [u32; 4],
+    count: [u32; 4],
+}
+
+const GET_CHANNELS: u32 = 0x3c;
 const GET_FLAGS: u32 = 0x25;
 const SET_FLAGS: u32 = 0x26;
 const FLAG_RX_VLAN: u32 = 1 << 8;
@@ -120,28 +130,50 @@ pub(super) fn keep_vlan_tags(name: &str) -> Result<(), AttachError> {
         interface: name.to_owned(),
         source,
     };
-    let flags = match ethtool(name, GET_FLAGS, 0) {
-        Ok(flags) => flags,
+    let mut flags = EthtoolValue {
+        command: GET_FLAGS,
+        data: 0,
+    };
+    match ethtool(name, &mut flags) {
+        Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(()),
         Err(error) => return Err(failed(error)),
-    };
-    if flags & FLAG_RX_VLAN != 0 {
-        ethtool(name, SET_FLAGS, flags & !FLAG_RX_VLAN).map_err(failed)?;
+    }
+    if flags.data & FLAG_RX_VLAN != 0 {
+        let mut off = EthtoolValue {
+            command: SET_FLAGS,
+            data: flags.data & !FLAG_RX_VLAN,
+        };
+        ethtool(name, &mut off).map_err(failed)?;
     }
     Ok(())
 }
 
-fn ethtool(name: &str, command: u32, data: u32) -> io::Result<u32> {
+/// Receive queues in use; one where the driver does not say.
+pub(super) fn receive_queues(name: &str) -> u32 {
+    let mut channels = EthtoolChannels {
+        command: GET_CHANNELS,
+        most: [0; 4],
+        count: [0; 4],
+    };
+    let [receive, _, _, combined] = match ethtool(name, &mut channels) {
+        Ok(()) => channels.count,
+        Err(_) => return 1,
+    };
+    (receive + combined).max(1)
+}
+
+/// Asks the driver; `value` begins with the command, and the answer is written to it.
+fn ethtool<T>(name: &str, value: &mut T) -> io::Result<()> {
     let socket = socket(
         AddressFamily::Inet6,
         SockType::Datagram,
         SockFlag::SOCK_CLOEXEC,
         None,
     )?;
-    let mut value = EthtoolValue { command, data };
     let mut request = Request {
         name: [0; libc::IFNAMSIZ],
-        data: (&raw mut value).cast(),
+        data: (&raw mut *value).cast(),
         rest: [0; 16],
     };
     for (to, from) in request
@@ -158,6 +190,6 @@ fn ethtool(name: &str, command: u32, data: u32) -> io::Result<u32> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
-        Ok(value.data)
+        Ok(())
     }
 }

@@ -8,10 +8,12 @@ mod mapped;
 mod maps;
 mod pins;
 pub mod program;
+mod queue;
 
 use std::path::{Path, PathBuf};
 
-use nexus0_common::maps::{Config, Counter, flags};
+use aya::maps::{MapData, XskMap};
+use nexus0_common::maps::{Config, Counter, QUEUES, flags};
 use nexus0_common::reason::Verdict;
 use nexus0_core::filter::{Filter, MapOp, Maps};
 use nexus0_core::id::MeshId;
@@ -24,6 +26,7 @@ pub use interface::{Attached, attached};
 pub use maps::{KernelMaps, MapError};
 pub use pins::{Detached, detach, pinned};
 pub use program::{Program, Verifier};
+pub use queue::{Delivery, Queue, QueueError};
 
 use pins::Pins;
 
@@ -67,6 +70,9 @@ pub struct Status {
 pub struct Dataplane {
     filter: Filter<KernelMaps>,
     events: Option<Events>,
+    sockets: XskMap<MapData>,
+    interface: String,
+    index: u32,
     status: Status,
 }
 
@@ -98,6 +104,7 @@ impl Dataplane {
         program.follow_log()?;
         let kernel_maps = program.maps()?;
         let events = program.events()?;
+        let sockets = program.sockets()?;
         let mut config = Config::new(options.port, options.cell_key);
         if options.observe {
             config.flags |= flags::OBSERVE;
@@ -123,8 +130,30 @@ impl Dataplane {
         Ok(Self {
             filter,
             events: Some(events),
+            sockets,
+            interface: options.interface.clone(),
+            index,
             status,
         })
+    }
+
+    /// Opens an AF_XDP socket on each receive queue and has the filter hand what it accepts to them. While
+    /// and where there is none, also after a failure, it goes through the stack.
+    pub fn open_queues(&mut self) -> Result<Vec<Queue>, QueueError> {
+        let count = interface::receive_queues(&self.interface);
+        if count as usize > QUEUES {
+            let most = QUEUES;
+            return Err(QueueError::Many { count, most });
+        }
+        let zero_copy = self.status.mode == XdpMode::Native;
+        let open = |number| Queue::open(self.index, number, zero_copy);
+        let queues: Vec<Queue> = (0..count).map(open).collect::<Result<_, _>>()?;
+        for (number, queue) in (0..).zip(&queues) {
+            let placed = self.sockets.set(number, queue.raw_fd(), 0);
+            placed.map_err(MapError::from)?;
+        }
+        self.filter.redirect(true)?;
+        Ok(queues)
     }
 
     /// Carries out one change.

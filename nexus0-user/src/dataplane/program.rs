@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf, XskMap};
 use aya::programs::{ProgramError, ProgramInfo, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use nexus0_common::maps::{Config, Keys, MAX_PEERS, Peer, SCHEMA, SignedPeer};
@@ -16,7 +16,7 @@ use super::maps::{KernelMaps, MapError};
 /// The object that the build embedded.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NEXUS0_BPF_OBJECT"));
 
-/// Maps that outlive the controller.
+/// Maps that outlive the controller. (SOCKETS does not: sockets leave it when they are closed.)
 pub(super) const PINNED: [&str; 8] = [
     "CONFIG", "KEYS", "PEERS", "WINDOWS", "SIGNED", "DOOR", "COUNTS", "EVENTS",
 ];
@@ -179,10 +179,20 @@ impl Program {
         Ok(Events::new(ring))
     }
 
+    /// Where the filter looks for the AF_XDP socket of a receive queue. To be called once.
+    pub fn sockets(&mut self) -> Result<XskMap<MapData>, AttachError> {
+        let sockets = XskMap::try_from(Map::XskMap(self.take("SOCKETS")?));
+        Ok(sockets.map_err(MapError::from)?)
+    }
+
     fn take(&mut self, name: &str) -> Result<MapData, AttachError> {
         match self.ebpf.take_map(name) {
             Some(
-                Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data),
+                Map::Array(data)
+                | Map::HashMap(data)
+                | Map::PerCpuArray(data)
+                | Map::RingBuf(data)
+                | Map::XskMap(data),
             ) => Ok(data),
             _ => Err(AttachError::Load(format!(
                 "no map {name} in it, or it was taken before"

@@ -84,6 +84,7 @@ impl Node {
             .args(["--epoch", &milliseconds(options.epoch)])
             .args(["--hold-down", &milliseconds(options.hold_down)])
             .args(["--rekey", &milliseconds(options.rekey)])
+            .args(["--rx", options.receive.name()])
             .stdin(Stdio::null())
             .current_dir("/");
         if options.generic {

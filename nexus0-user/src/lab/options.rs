@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nexus0_core::node::MAX_REKEY;
 
+use crate::daemon::Receive;
 use crate::flood::Rate;
 
 /// Pulses an epoch must last at least.
@@ -106,6 +107,8 @@ pub struct Options {
     pub equal_egos: bool,
     /// Ask for generic mode instead of native.
     pub generic: bool,
+    /// How accepted frames come in.
+    pub receive: Receive,
     /// The program that nodes run; this one if none is named.
     pub program: Option<PathBuf>,
 }
@@ -137,6 +140,7 @@ impl Default for Options {
             sieve: false,
             equal_egos: false,
             generic: false,
+            receive: Receive::Socket,
             program: None,
         }
     }

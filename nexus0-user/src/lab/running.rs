@@ -276,6 +276,14 @@ impl Lab {
             .collect()
     }
 
+    /// The ways of accepted frames into the nodes.
+    pub fn paths(&self) -> BTreeSet<&str> {
+        let sights = self.sights.iter().flatten();
+        sights
+            .map(|sight| sight.status.receive.path.as_str())
+            .collect()
+    }
+
     /// What the nodes counted under a name, all together.
     pub fn node_counter(&self, name: &str) -> u64 {
         let count = |sight: &Sight| sight.status.node_counters.get(name).copied();

@@ -80,6 +80,8 @@ pub struct Summary {
     pub send_errors: u64,
     /// The mode all filters are in, or several.
     pub xdp_mode: String,
+    /// How accepted frames come into the nodes, or several ways.
+    pub receive: String,
     /// Release of the kernel.
     pub kernel: String,
     /// The flood.
@@ -198,6 +200,7 @@ impl Summary {
             refused_by_nodes: lab.node_counter("refused"),
             send_errors: lab.node_counter("send_errors"),
             xdp_mode: lab.modes().into_iter().collect::<Vec<_>>().join("+"),
+            receive: lab.paths().into_iter().collect::<Vec<_>>().join("+"),
             kernel: kernel()?,
             flood: progress.map(|progress| Flood::of(progress, judged)),
             timers: Timers::of(&lab.options),

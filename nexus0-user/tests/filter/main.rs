@@ -8,6 +8,7 @@ mod judges;
 mod mutate;
 mod oracle;
 mod publish;
+mod redirect;
 mod story;
 mod table;
 mod verdicts;

@@ -102,7 +102,7 @@ impl Link {
         format!("{}n{node}", self.name)
     }
 
-    fn namespace_file(&self, node: usize) -> String {
+    pub(crate) fn namespace_file(&self, node: usize) -> String {
         format!("/run/netns/{}", self.namespace(node))
     }
 
