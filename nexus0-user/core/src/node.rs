@@ -51,6 +51,10 @@ use crate::view::Counters;
 /// Timers served in one call; the rest waits for the next.
 const MAX_TIMERS: usize = 64;
 
+/// The filter refuses a signed frame's copies only from the moment on at which the node has verified it. Those
+/// it passed before are read within this time.
+const JUST_HEARD: Duration = Duration::from_millis(100);
+
 /// What a node learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
@@ -268,13 +272,18 @@ impl Node {
         let Some(header) = Header::parse(payload) else {
             return;
         };
-        let known = header.frame_type.slot() == Slot::Epoch
-            && self
-                .keys
-                .find(KeyId(header.key_id))
-                .is_some_and(|key| !key.just_ended(now))
-            && self.roster.get(NodeId(header.sender)).is_some();
-        if known {
+        let key = self.keys.find(KeyId(header.key_id));
+        let key = key.filter(|key| !key.just_ended(now));
+        let member = self.roster.get(NodeId(header.sender));
+        let (Slot::Epoch, Some(key), Some(member)) = (header.frame_type.slot(), key, member) else {
+            return;
+        };
+        let just_heard = member
+            .last_heard
+            .is_some_and(|at| now.since(at) < JUST_HEARD);
+        if header.frame_type.signed() && just_heard && !key.fresh(&header) {
+            self.counters.copies += 1;
+        } else {
             self.counters.disagreements += 1;
         }
     }

@@ -199,6 +199,8 @@ pub struct Counters {
     /// Of these, the ones under a key held, that did not end within the last second, and of a member known: what
     /// the filter must not let through.
     pub disagreements: u64,
+    /// Copies of signed frames that the filter passed before the first of them was verified.
+    pub copies: u64,
     /// Frames at the door beyond the rate of their half.
     pub door_refused: u64,
     /// Beacons sent because the filter refused frames at the door.

@@ -127,7 +127,7 @@ impl Forge {
             Kind::PreTagUnicast => {
                 self.to_one(index, |forge, one| forge.impostor(index, Some(one)))?
             }
-            Kind::Replay => nth(self.captured.current(), index),
+            Kind::Replay => self.altered(index, SEQUENCE, 0),
             Kind::StaleEpoch => nth(self.captured.stale(), index),
             Kind::DoorRepeat => nth(self.captured.door(FrameType::ReqEpoch), index),
             Kind::DoorClosed => nth(self.captured.door(FrameType::Answer), index),

@@ -241,6 +241,40 @@ fn a_pulse_forged_by_a_member_does_not_lead_probes_away_from_the_anchor() {
 }
 
 #[test]
+fn a_signed_frames_copy_is_no_disagreement_until_the_filter_must_know_it() {
+    let mut sim = Sim::settled(4, &[50, 40, 30]);
+    sim.sent.clear();
+    sim.run(seconds(6));
+    let source = sim.nodes[0].address;
+    let signed = |payload: &[u8]| payload[3] == FrameType::Anchor as u8;
+    let pulse = sim
+        .sent
+        .iter()
+        .rfind(|sent| sent.from == 0 && signed(&sent.payload));
+    let payload = pulse.expect("the anchor's last pulse").payload.clone();
+    let copy = |sim: &mut Sim| {
+        let frame = Input::Frame {
+            source,
+            destination: GROUP,
+            payload: &payload,
+        };
+        sim.input(1, frame);
+        let counters = sim.node(1).counters;
+        (counters.copies, counters.disagreements)
+    };
+    let anchor = sim.id(0);
+    sim.nodes[1]
+        .node
+        .as_mut()
+        .unwrap()
+        .roster
+        .heard(anchor, sim.now, source, true);
+    assert_eq!(copy(&mut sim), (1, 0), "just after it");
+    sim.run(Duration::from_millis(150));
+    assert_eq!(copy(&mut sim), (1, 1), "later");
+}
+
+#[test]
 fn what_the_filter_should_have_refused_is_counted_as_a_disagreement() {
     let mut sim = Sim::settled(4, &[50, 40, 30]);
     let source = sim.nodes[2].address;

@@ -154,7 +154,8 @@ pub(crate) enum Handed {
 impl Handed {
     pub(crate) fn between(before: &Counters, node: &Node) -> Self {
         let after = &node.counters;
-        if after.disagreements > before.disagreements {
+        let strange = |counters: &Counters| counters.disagreements + counters.copies;
+        if strange(after) > strange(before) {
             Self::Disagreed
         } else if after.refused > before.refused || node.revoked() {
             Self::Refused
