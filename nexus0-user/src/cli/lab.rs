@@ -91,7 +91,7 @@ pub(super) struct Args {
     /// Filters behind the driver instead of in it, for comparison
     #[arg(long)]
     generic: bool,
-    /// How frames come in: socket, or af-xdp, past the stack
+    /// How frames come in: af-xdp is past the stack
     #[arg(long, value_enum, default_value = "socket")]
     #[arg(hide_possible_values = true)]
     rx: Rx,

@@ -71,7 +71,7 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     xdp_mode: Mode,
-    /// How frames come in: socket, or af-xdp, past the stack
+    /// How frames come in: af-xdp is past the stack
     #[arg(
         long,
         value_enum,
