@@ -33,11 +33,6 @@ pub trait State {
     fn config(&self) -> Option<&Config>;
     /// The key slots.
     fn keys(&self) -> Option<&Keys>;
-    /// The key in a slot below [`KEY_SLOTS`].
-    #[inline(always)]
-    fn key(&self, slot: usize) -> Option<&KeySlot> {
-        self.keys()?.slots.get(slot)
-    }
     /// Boot-clock nanoseconds.
     fn now(&self) -> u64;
     /// The peer slot of a node id, `None` if it is not in the roster.
@@ -67,24 +62,26 @@ pub trait State {
     }
     /// One SHA-256 compression; the host counts them here.
     #[inline(always)]
-    fn compress(&self, state: &mut sha256::State, block: &mut Block) {
+    fn compress(&self, state: &mut sha256::State, block: &Block) {
         sha256::compress(state, block);
     }
 
-    // The four seams: the kernel's program makes a function of its own of each, so that the verifier
+    /// The key in a slot; `unknown` as in [`Self::forget`].
+    #[inline(always)]
+    fn key<'a>(&self, keys: &'a Keys, slot: usize, unknown: u64) -> Option<&'a KeySlot> {
+        let _ = unknown;
+        keys.slots.get(slot)
+    }
+    /// The same number, but the verifier in the kernel no longer knows which path gave it which value: after this
+    /// all paths are one to it. `unknown` is anything that was read from the packet.
+    #[inline(always)]
+    fn forget(&self, number: usize, unknown: u64) -> usize {
+        let _ = unknown;
+        number
+    }
+
+    // The two seams: the kernel's program makes a function of its own of each, so that the verifier
     // looks at it once and not on every path that leads there.
-
-    /// [`find_key`].
-    #[inline(always)]
-    fn find_key(&self, id: u32) -> usize {
-        self.keys().map_or(KEY_SLOTS, |keys| find_key(keys, id))
-    }
-
-    /// [`Trailer::read`].
-    #[inline(always)]
-    fn trailer<P: Packet + ?Sized>(&self, packet: &P, blocks: usize) -> Result<Trailer, Verdict> {
-        Trailer::read(packet, blocks)
-    }
 
     /// [`door::bound`].
     #[inline(always)]
@@ -125,15 +122,21 @@ fn judge<P: Packet + ?Sized, S: State>(packet: &P, state: &S) -> Result<(), Verd
     };
     let head = packet::head(packet, config)?;
     let frame = shape(head, config)?;
-    let trailer = state.trailer(packet, frame.blocks)?;
-    let slot = state.find_key(frame.key_id);
-    let at_door = frame.traits.at_door();
-    if slot >= KEY_SLOTS || at_door != (slot == DOOR_SLOT) {
-        return Err(Verdict::UnknownKey);
-    }
-    let Some(key) = state.key(slot) else {
+    let trailer = Trailer::read(packet, frame.blocks)?;
+    let Some(keys) = state.keys() else {
         return Err(Verdict::Internal);
     };
+    let slot = state.forget(find_key(keys, frame.key_id), frame.sequence);
+    if slot >= KEY_SLOTS {
+        return Err(Verdict::UnknownKey);
+    }
+    let Some(key) = state.key(keys, slot, frame.sequence) else {
+        return Err(Verdict::Internal);
+    };
+    let at_door = frame.traits.at_door();
+    if at_door != (slot == DOOR_SLOT) {
+        return Err(Verdict::UnknownKey);
+    }
     check_pre_tag(&frame, key, &trailer)?;
     let now = state.now();
     if now < key.not_before {
@@ -445,7 +448,8 @@ fn replace<S: State>(
     step: impl Fn(u64) -> Option<u64>,
 ) -> Result<(), Verdict> {
     let mut attempt = 0;
-    while attempt < ATTEMPTS {
+    // Hidden, or LLVM would write every attempt out.
+    while black_box(attempt) < ATTEMPTS {
         let held = state.load(word);
         let Some(next) = step(held) else {
             return Err(refusal);
@@ -467,7 +471,7 @@ pub fn check_tag<P: Packet + ?Sized, S: State>(
     blocks: usize,
     tag: &[u64; 4],
 ) -> Result<(), Verdict> {
-    let Some(key) = state.key(slot) else {
+    let Some(key) = state.keys().and_then(|keys| state.key(keys, slot, tag[0])) else {
         return Err(Verdict::Internal);
     };
     let (mut inner, mut outer) = (key.inner, key.outer);

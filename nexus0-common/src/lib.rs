@@ -13,6 +13,7 @@ pub mod maps;
 pub mod memory;
 pub mod memory_order;
 pub mod packet;
+pub mod peers;
 pub mod rate;
 pub mod reason;
 pub mod replay;

@@ -223,7 +223,7 @@ impl State for MemoryMaps {
             .is_ok()
     }
 
-    fn compress(&self, state: &mut sha256::State, block: &mut Block) {
+    fn compress(&self, state: &mut sha256::State, block: &Block) {
         self.compressions.set(self.compressions.get() + 1);
         sha256::compress(state, block);
     }

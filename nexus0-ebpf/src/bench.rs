@@ -11,7 +11,10 @@ use crate::maps::Maps;
 /// The filter, forgetting what peer 0 sent in generation 0 with a sequence below 32.
 #[xdp]
 pub fn nexus0_forget(ctx: XdpContext) -> u32 {
-    let maps = Maps { ctx: ctx.ctx };
+    let maps = Maps {
+        ctx: ctx.ctx,
+        config: None,
+    };
     if let Some(word) = maps.window(0, 0, Class::Multicast, 0) {
         // SAFETY: an aligned, live word; no other program runs beside a test run.
         unsafe { word.as_ptr().write_volatile(0) };

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod compress;
 mod flood;
 mod maps;
 mod once;
@@ -34,11 +35,14 @@ pub fn nexus0(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn filter(ctx: &XdpContext) -> u32 {
     let packet = &Window::new(ctx);
-    let maps = Maps { ctx: ctx.ctx };
+    let maps = Maps::new(ctx.ctx);
     let verdict = classify(packet, &maps);
-    once::nexus0_report(ctx.ctx, verdict as u32);
+    report::count(packet, &maps, verdict);
     #[cfg(feature = "aya-log")]
     report::log(ctx, verdict);
+    if verdict == Verdict::Foreign {
+        return XDP_PASS;
+    }
     let flags = maps.config().map_or(0, |config| config.flags);
     if verdict == Verdict::Accepted && flags & flags::REDIRECT != 0 {
         redirect(ctx)

@@ -2,28 +2,26 @@
 
 use core::arch::asm;
 use core::borrow::BorrowMut;
-use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU64;
 
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf, XskMap};
+use aya_ebpf::btf_maps::{Array, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
 use nexus0_common::auth::sha256::{self, Block};
-use nexus0_common::classify::{State, Trailer};
+use nexus0_common::classify::State;
 use nexus0_common::door::HALVES;
 use nexus0_common::maps::{
     Config, Counter, DOOR_CELLS, Door, DropEvent, EVENT_RING, GENERATIONS, KEY_SLOTS, KeySlot,
     Keys, MAX_PEERS, Peer, QUEUES, SignedPeer, WINDOW_WORDS,
 };
+use nexus0_common::memory_order::u64_at;
 use nexus0_common::packet::Packet;
+use nexus0_common::peers::{self, BUCKETS, Roster};
 use nexus0_common::reason::{COUNTERS, Verdict};
 use nexus0_common::wire::Class;
 
-use crate::once::{
-    nexus0_bound, nexus0_check_tag, nexus0_compress, nexus0_find_key, nexus0_forget_path,
-    nexus0_trailer,
-};
+use crate::once::{nexus0_bound, nexus0_check_tag, nexus0_compress};
 use crate::window::SCRATCH_WORDS;
 
 /// `BPF_F_MMAPABLE`: the controller writes these without a system call.
@@ -34,7 +32,7 @@ static CONFIG: Array<Config, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static KEYS: Array<Keys, 1, MMAPABLE> = Array::new();
 #[btf_map]
-static PEERS: HashMap<[u8; 8], u32, MAX_PEERS> = HashMap::new();
+static ROSTER: Array<Roster, 1, MMAPABLE> = Array::new();
 #[btf_map]
 static WINDOWS: Array<Peer, MAX_PEERS, MMAPABLE> = Array::new();
 #[btf_map]
@@ -60,9 +58,31 @@ pub fn masked<const MASK: i32>(number: usize) -> usize {
     masked
 }
 
+/// See [`State::forget`]. In assembly because LLVM would see through it.
+#[inline(always)]
+pub fn forget(number: usize, unknown: u64) -> usize {
+    let mut same = number;
+    // SAFETY: plain arithmetic on a register.
+    unsafe {
+        asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) same, in(reg) unknown,
+             options(pure, nomem, nostack));
+    }
+    same
+}
+
 /// The maps of this program, and the frame it was called for.
-pub struct Maps {
+pub struct Maps<'a> {
     pub ctx: *mut xdp_md,
+    pub config: Option<&'a Config>,
+}
+
+impl Maps<'_> {
+    /// Looks the configuration up, once for a frame.
+    #[inline(always)]
+    pub fn new(ctx: *mut xdp_md) -> Self {
+        let config = CONFIG.get(0);
+        Self { ctx, config }
+    }
 }
 
 /// Words of a member's windows, in one row of each map.
@@ -85,10 +105,10 @@ fn atomic<'a>(word: *mut u64) -> &'a AtomicU64 {
     unsafe { AtomicU64::from_ptr(word) }
 }
 
-impl State for Maps {
+impl State for Maps<'_> {
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
-        CONFIG.get(0)
+        self.config
     }
 
     #[inline(always)]
@@ -97,10 +117,15 @@ impl State for Maps {
     }
 
     #[inline(always)]
-    fn key(&self, slot: usize) -> Option<&KeySlot> {
-        let slot = masked::<{ KEY_SLOTS as i32 - 1 }>(slot);
+    fn key<'a>(&self, keys: &'a Keys, slot: usize, unknown: u64) -> Option<&'a KeySlot> {
+        let slot = masked::<{ KEY_SLOTS as i32 - 1 }>(forget(slot, unknown));
         // SAFETY: below the number of slots, by the mask.
-        Some(unsafe { self.keys()?.slots.get_unchecked(slot) })
+        Some(unsafe { keys.slots.get_unchecked(slot) })
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: usize, unknown: u64) -> usize {
+        forget(number, unknown)
     }
 
     #[inline(always)]
@@ -111,14 +136,18 @@ impl State for Maps {
 
     #[inline(always)]
     fn peer(&self, sender: &[u8; 8]) -> Option<u32> {
-        // SAFETY: the value is copied before anything could recycle its slot.
-        unsafe { PEERS.get(sender) }.copied()
+        let roster = ROSTER.get(0)?;
+        peers::find(&roster.key, u64_at(sender, 0), |number| {
+            let number = masked::<{ BUCKETS as i32 - 1 }>(number);
+            // SAFETY: below the number of buckets, by the mask.
+            unsafe { roster.buckets.get_unchecked(number) }
+        })
     }
 
     #[inline(always)]
     fn window(&self, peer: u32, generation: u32, class: Class, word: usize) -> Option<&AtomicU64> {
         let row = WINDOWS.get_ptr_mut(peer)?;
-        let set = nexus0_forget_path(generation * 2 + class as u32) as usize;
+        let set = forget(class as usize, generation.into()) + generation as usize * 2;
         let index = set * WINDOW_WORDS + word;
         // SAFETY: a field of a map value.
         let words = unsafe { &raw mut (*row).windows };
@@ -209,33 +238,8 @@ impl State for Maps {
     }
 
     #[inline(always)]
-    fn compress(&self, state: &mut sha256::State, block: &mut Block) {
+    fn compress(&self, state: &mut sha256::State, block: &Block) {
         nexus0_compress(state, block);
-    }
-
-    #[inline(always)]
-    fn find_key(&self, id: u32) -> usize {
-        nexus0_find_key(id) as usize
-    }
-
-    #[inline(always)]
-    fn trailer<P: Packet + ?Sized>(&self, _: &P, blocks: usize) -> Result<Trailer, Verdict> {
-        let mut room = MaybeUninit::<Trailer>::uninit();
-        let words = room.as_mut_ptr().cast::<u64>();
-        // SAFETY: the five words of the value. Volatile and in a row, or LLVM would call memset, whose loop
-        // over a stack pointer the verifier refuses without CAP_PERFMON.
-        unsafe {
-            words.write_volatile(0);
-            words.add(1).write_volatile(0);
-            words.add(2).write_volatile(0);
-            words.add(3).write_volatile(0);
-            words.add(4).write_volatile(0);
-        }
-        match nexus0_trailer(self.ctx, blocks as u32, room.as_mut_ptr()) {
-            // SAFETY: five words, all written above.
-            0 => Ok(unsafe { room.assume_init() }),
-            _ => Err(Verdict::ShortFrame),
-        }
     }
 
     #[inline(always)]

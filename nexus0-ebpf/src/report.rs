@@ -3,51 +3,51 @@
 use core::mem::MaybeUninit;
 
 use nexus0_common::classify::State;
-use nexus0_common::maps::{DropEvent, EVENT_BYTES, EVENTS_LOST};
+use nexus0_common::maps::{Config, DropEvent, EVENT_BYTES, EVENTS_LOST};
+use nexus0_common::memory_order::u64_at;
 use nexus0_common::packet::{Packet, stated_length};
 use nexus0_common::reason::{COUNTERS, Verdict};
 
-use crate::maps::{COUNTS, EVENTS, Maps, masked};
+use crate::maps::{COUNTS, EVENTS, Maps, forget, masked};
+use crate::once::nexus0_event;
 use crate::window::Window;
 
 const CHUNK: usize = 16;
 
-/// Adds the frame to its verdict's counter. The verdict comes as its number, masked: the verifier has to
-/// believe in it.
+/// Adds the frame to its verdict's counter and samples refusals.
 #[inline(always)]
-pub fn count(packet: &Window, maps: &Maps, verdict: u32) {
-    let Some(counter) = COUNTS.get_ptr_mut(verdict) else {
+pub fn count(packet: &Window, maps: &Maps<'_>, verdict: Verdict) {
+    let Some(counter) = COUNTS.get_ptr_mut(verdict as u32) else {
         return;
-    };
-    let bytes = if verdict == Verdict::Foreign as u32 {
-        0
-    } else {
-        stated_length(packet)
     };
     // SAFETY: this processor's own slot; a program is not interrupted by itself.
     let frames = unsafe {
-        (*counter).bytes += bytes;
         (*counter).frames += 1;
         (*counter).frames
     };
-    if verdict > Verdict::Foreign as u32 && sampled(maps, verdict, frames) {
-        event(packet, verdict as u8, bytes as u32);
+    if verdict == Verdict::Foreign {
+        return;
+    }
+    let bytes = stated_length(packet);
+    // SAFETY: as above.
+    unsafe { (*counter).bytes += bytes };
+    let config = maps.config();
+    if !verdict.passes() && config.is_some_and(|config| sampled(config, verdict, frames)) {
+        nexus0_event(maps.ctx, verdict as u32, bytes as u32);
     }
 }
 
 #[inline(always)]
-fn sampled(maps: &Maps, verdict: u32, frames: u64) -> bool {
-    let Some(config) = maps.config() else {
-        return false;
-    };
-    let index = masked::<{ COUNTERS as i32 - 1 }>(verdict as usize);
+fn sampled(config: &Config, verdict: Verdict, frames: u64) -> bool {
+    let index = masked::<{ COUNTERS as i32 - 1 }>(forget(verdict as usize, frames));
     // SAFETY: below the number of counters, by the mask.
     let shift = unsafe { *config.sample_shift.get_unchecked(index) };
     shift < 64 && frames & ((1 << (shift & 63)) - 1) == 0
 }
 
+/// Writes the beginning of a refused frame to the ring buffer.
 #[inline(always)]
-fn event(packet: &Window, verdict: u8, length: u32) {
+pub fn event(packet: &Window, verdict: u8, length: u32) {
     let Some(mut entry) = EVENTS.reserve(0) else {
         lost();
         return;
@@ -63,11 +63,10 @@ fn event(packet: &Window, verdict: u8, length: u32) {
             let Ok(chunk) = packet.bytes::<CHUNK>(captured) else {
                 break;
             };
-            core::ptr::copy_nonoverlapping(
-                chunk.as_ptr(),
-                (&raw mut (*event).bytes).cast::<u8>().add(captured),
-                CHUNK,
-            );
+            // A word at a time; BPF's copy would be one of bytes.
+            let to = (&raw mut (*event).bytes).cast::<u8>().add(captured);
+            to.cast::<u64>().write(u64_at(chunk, 0));
+            to.cast::<u64>().add(1).write(u64_at(chunk, 8));
             captured += CHUNK;
         }
         (*event).captured = captured as u8;

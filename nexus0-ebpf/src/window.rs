@@ -9,8 +9,8 @@ use nexus0_common::packet::{ETHERNET, IPV6, MAX_EXTENSION_BYTES, Packet};
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::MAX_BLOCKS;
 
-use crate::maps::{SCRATCH, masked};
-use crate::once::{nexus0_copy_headers, nexus0_forget_path};
+use crate::maps::{SCRATCH, forget, masked};
+use crate::once::nexus0_copy_headers;
 
 /// A frame in the driver's memory.
 pub struct Window {
@@ -63,14 +63,16 @@ impl Packet for Window {
 
     #[inline(always)]
     fn behind<const N: usize>(&self, at: usize, blocks: usize) -> Result<&[u8; N], Verdict> {
-        let mut from = self.start + at;
-        // Unrolled: without CAP_PERFMON the verifier also follows the branches that only a mispredicting
-        // processor takes, and on those a loop that touches no memory has no end.
+        const { assert!(MAX_BLOCKS < 32) }
+        // Back from the furthest: so the verifier comes by the nearest first, and what it learns of the packet's
+        // length there holds for all.
+        let mut from = forward::<{ 64 * 31 }>(self.start + at);
         macro_rules! steps {
-            ($($step:literal)*) => { $(if blocks > $step { from = forward::<64>(from); })* };
+            ($($step:literal)*) => { $(if blocks & $step == 0 {
+                from = forward::<{ -64 * $step }>(from);
+            })* };
         }
-        const { assert!(MAX_BLOCKS == 18) }
-        steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17);
+        steps!(16 8 4 2 1);
         read(from, self.end)
     }
 
@@ -93,7 +95,7 @@ impl Packet for Window {
                 return None;
             }
             let scratch = SCRATCH.get_ptr(0)?;
-            let word = nexus0_forget_path(offset as u32 / 4) as usize;
+            let word = forget(offset / 4, copied as u64);
             let word = masked::<{ SCRATCH_WORDS as i32 - 1 }>(word);
             // SAFETY: within the scratch value, by the mask.
             Some(unsafe { *(*scratch).get_unchecked(word) }.to_ne_bytes())

@@ -84,7 +84,7 @@ fn the_tag_is_compared_without_a_branch_per_word() -> Result<(), Box<dyn Error>>
         comparing.len()
     );
     assert!(
-        conditional_jumps(&opcodes(&file, "nexus0_find_key")?) > 1,
+        conditional_jumps(&opcodes(&file, "nexus0")?) > 1,
         "jumps are found where there are some"
     );
     Ok(())

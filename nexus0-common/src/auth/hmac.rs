@@ -30,7 +30,7 @@ fn padded(key: &[u8; 32], pad: u8) -> State {
     }
     let (mut state, mut block) = (INITIAL, [0; 16]);
     load(&mut block, &bytes);
-    compress(&mut state, &mut block);
+    compress(&mut state, &block);
     state
 }
 
@@ -67,16 +67,16 @@ pub fn tag(midstates: &Midstates, message: &[u8]) -> Option<[u8; TAG_LEN]> {
     let mut chunks = message.chunks_exact(64);
     for chunk in &mut chunks {
         load(&mut block, chunk.first_chunk()?);
-        compress(&mut state, &mut block);
+        compress(&mut state, &block);
     }
     let mut last = [0; 64];
     last.get_mut(..55)?.copy_from_slice(chunks.remainder());
     load(&mut block, &last);
     finish(&mut block, blocks as u32);
-    compress(&mut state, &mut block);
+    compress(&mut state, &block);
     outer_block(&mut block, &state);
     let mut outer = midstates.outer;
-    compress(&mut outer, &mut block);
+    compress(&mut outer, &block);
     let mut tag = [0; TAG_LEN];
     for (bytes, word) in tag.chunks_exact_mut(4).zip(outer) {
         bytes.copy_from_slice(&word.to_be_bytes());
@@ -176,10 +176,10 @@ mod tests {
         let (mut state, mut block) = (midstates.inner, [0; 16]);
         load(&mut block, &bytes);
         block[15] = (64 + message.len() as u32) * 8;
-        compress(&mut state, &mut block);
+        compress(&mut state, &block);
         outer_block(&mut block, &state);
         let mut outer = midstates.outer;
-        compress(&mut outer, &mut block);
+        compress(&mut outer, &block);
         outer
     }
 }

@@ -56,6 +56,16 @@ impl<T: Copy> Mapped<T> {
         unsafe { self.at(index).read_volatile() }
     }
 
+    /// A copy of one field, `offset` bytes into a value.
+    pub(super) fn read_at<F: Copy>(&self, index: usize, offset: usize) -> F {
+        assert!(
+            offset + size_of::<F>() <= size_of::<T>(),
+            "a field lies within its value"
+        );
+        // SAFETY: inside the value, as asserted; fields of a repr(C) value are aligned.
+        unsafe { self.at(index).byte_add(offset).cast::<F>().read_volatile() }
+    }
+
     /// Writes a value word by word; everything written before is visible first.
     pub(super) fn write(&mut self, index: usize, value: &T) {
         self.write_at(index, 0, value);

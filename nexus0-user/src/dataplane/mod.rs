@@ -9,6 +9,7 @@ mod maps;
 mod pins;
 pub mod program;
 mod queue;
+mod roster;
 
 use std::path::{Path, PathBuf};
 

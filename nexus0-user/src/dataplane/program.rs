@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf, XskMap};
+use aya::maps::{Map, MapData, PerCpuArray, RingBuf, XskMap};
 use aya::programs::{ProgramError, ProgramInfo, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use nexus0_common::maps::{Config, Keys, MAX_PEERS, Peer, SCHEMA, SignedPeer};
@@ -12,13 +12,14 @@ use super::error::{AttachError, missing_capabilities};
 use super::events::Events;
 use super::mapped::Mapped;
 use super::maps::{KernelMaps, MapError};
+use super::roster::Roster;
 
 /// The object that the build embedded.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NEXUS0_BPF_OBJECT"));
 
 /// Maps that outlive the controller. (SOCKETS does not: sockets leave it when they are closed.)
 pub(super) const PINNED: [&str; 8] = [
-    "CONFIG", "KEYS", "PEERS", "WINDOWS", "SIGNED", "DOOR", "COUNTS", "EVENTS",
+    "CONFIG", "KEYS", "ROSTER", "WINDOWS", "SIGNED", "DOOR", "COUNTS", "EVENTS",
 ];
 
 const FILTER: &str = "nexus0";
@@ -160,7 +161,7 @@ impl Program {
         let keys: Mapped<Keys> = Mapped::new(&self.take("KEYS")?, 1)?;
         let windows: Mapped<Peer> = Mapped::new(&self.take("WINDOWS")?, MAX_PEERS)?;
         let signed: Mapped<SignedPeer> = Mapped::new(&self.take("SIGNED")?, MAX_PEERS)?;
-        let peers = HashMap::try_from(Map::HashMap(self.take("PEERS")?)).map_err(MapError::from)?;
+        let roster = Roster::new(Mapped::new(&self.take("ROSTER")?, 1)?)?;
         let counts = Map::PerCpuArray(self.take("COUNTS")?);
         let counts = PerCpuArray::try_from(counts).map_err(MapError::from)?;
         Ok(KernelMaps {
@@ -168,7 +169,7 @@ impl Program {
             keys,
             windows,
             signed,
-            peers,
+            roster,
             counts,
         })
     }
@@ -188,11 +189,7 @@ impl Program {
     fn take(&mut self, name: &str) -> Result<MapData, AttachError> {
         match self.ebpf.take_map(name) {
             Some(
-                Map::Array(data)
-                | Map::HashMap(data)
-                | Map::PerCpuArray(data)
-                | Map::RingBuf(data)
-                | Map::XskMap(data),
+                Map::Array(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::XskMap(data),
             ) => Ok(data),
             _ => Err(AttachError::Load(format!(
                 "no map {name} in it, or it was taken before"

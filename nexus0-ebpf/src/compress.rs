@@ -1,0 +1,180 @@
+//! The SHA-256 compression function (FIPS 180-4, section 6.2.2) with its registers allotted by hand. LLVM spills
+//! some hundred values here, which the verifier without CAP_PERFMON answers with a barrier each.
+//!
+//! A word stands twice in a 64-bit register, so that a rotation is one shift. Of the eight working variables a
+//! round only adds `d` and `h`; `d` rests on the stack from the round on that makes it (as `a`), and the majority
+//! needs no `c` but `b ^ c`, which is `a ^ b` of the round before. So a round has five registers for the `a` family
+//! and five for the `e` family, and the next one has the same, turned by one.
+
+use core::arch::asm;
+
+use nexus0_common::auth::sha256::{Block, K, State};
+
+/// Folds a block into the state.
+#[inline(always)]
+pub fn compress(state: &mut State, block: &Block) {
+    // The stack, from the frame pointer down: the state's address, four `a`, sixteen words of the schedule, where the
+    // round constants go on, turns left. LLVM keeps nothing there: nothing of its own lives beyond this.
+    //
+    // SAFETY: reads and writes the two values and this function's own stack.
+    unsafe {
+        asm!(
+            // Register numbers: y, a, b, x, b ^ c; z, e, f, g, h. What is y here is a in the next round, and so on.
+            ".macro round t y a b x c z e f g h",
+            "r\\z = *(u32 *)(r10 - 88 + 4 * (\\t))",
+            "w\\h += w\\z",
+            "r\\z = *(u64 *)(r10 - 96)",
+            "r\\z = *(u32 *)(r\\z + 4 * (\\t))",
+            "w\\h += w\\z",
+            // Ch
+            "w\\z = w\\f",
+            "w\\z ^= w\\g",
+            "w\\z &= w\\e",
+            "w\\z ^= w\\g",
+            "w\\h += w\\z",
+            // Sigma 1: 6, 11, 25
+            "r\\x = r\\e",
+            "r\\x <<= 32",
+            "r\\x |= r\\e",
+            "r\\y = r\\x",
+            "r\\y >>= 11",
+            "r\\z = r\\x",
+            "r\\z >>= 25",
+            "r\\x >>= 6",
+            "r\\y ^= r\\z",
+            "r\\x ^= r\\y",
+            "w\\h += w\\x",
+            // The next e.
+            "r\\z = *(u32 *)(r10 - 24 + 4 * ((\\t) & 3))",
+            "w\\z += w\\h",
+            // Sigma 0: 2, 13, 22
+            "r\\x = r\\a",
+            "r\\x <<= 32",
+            "r\\x |= r\\a",
+            "r\\y = r\\x",
+            "r\\y >>= 9",
+            "r\\y ^= r\\x",
+            "r\\y >>= 11",
+            "r\\y ^= r\\x",
+            "r\\y >>= 2",
+            // Maj
+            "w\\x = w\\a",
+            "w\\x ^= w\\b",
+            "w\\c &= w\\x",
+            "w\\c ^= w\\b",
+            "w\\h += w\\c",
+            // The next a.
+            "w\\y += w\\h",
+            "*(u32 *)(r10 - 24 + 4 * ((\\t) & 3)) = r\\y",
+            ".endm",
+            // The word sixteen rounds later, in the place of this round's.
+            ".macro schedule t x y z",
+            "r\\x = *(u32 *)(r10 - 88 + 4 * ((\\t + 1) & 15))",
+            "r\\y = r\\x",
+            "r\\y <<= 32",
+            "r\\y |= r\\x",
+            "r\\z = r\\y",
+            "r\\z >>= 18",
+            "r\\y >>= 7",
+            "r\\x >>= 3",
+            "r\\y ^= r\\z",
+            "r\\y ^= r\\x",
+            "r\\x = *(u32 *)(r10 - 88 + 4 * ((\\t + 9) & 15))",
+            "w\\y += w\\x",
+            "r\\x = *(u32 *)(r10 - 88 + 4 * (\\t))",
+            "w\\y += w\\x",
+            "r\\z = *(u32 *)(r10 - 88 + 4 * ((\\t + 14) & 15))",
+            "r\\x = r\\z",
+            "r\\x <<= 32",
+            "r\\x |= r\\z",
+            "r\\x >>= 17",
+            "r\\z = r\\x",
+            "r\\z >>= 2",
+            "r\\x ^= r\\z",
+            "r\\z = *(u32 *)(r10 - 88 + 4 * ((\\t + 14) & 15))",
+            "r\\z >>= 10",
+            "r\\x ^= r\\z",
+            "w\\y += w\\x",
+            "*(u32 *)(r10 - 88 + 4 * (\\t)) = r\\y",
+            ".endm",
+            // A round, and in all turns but the last the word after next; free are then b, c and h.
+            ".macro both t y a b x c z e f g h",
+            "round \\t \\y \\a \\b \\x \\c \\z \\e \\f \\g \\h",
+            "schedule \\t \\b \\c \\h",
+            ".endm",
+            ".macro five which t",
+            "\\which (\\t)   1 2 3 4 5  0 6 7 8 9",
+            "\\which (\\t+1) 5 1 2 3 4  9 0 6 7 8",
+            "\\which (\\t+2) 4 5 1 2 3  8 9 0 6 7",
+            "\\which (\\t+3) 3 4 5 1 2  7 8 9 0 6",
+            "\\which (\\t+4) 2 3 4 5 1  6 7 8 9 0",
+            ".endm",
+            ".macro sixteen which",
+            "five \\which 0",
+            "five \\which 5",
+            "five \\which 10",
+            "\\which 15 1 2 3 4 5  0 6 7 8 9",
+            ".endm",
+            "*(u64 *)(r10 - 8) = r1",
+            "*(u64 *)(r10 - 96) = r3",
+            ".irp t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+            "r0 = *(u32 *)(r2 + 4 * \\t)",
+            "*(u32 *)(r10 - 88 + 4 * \\t) = r0",
+            ".endr",
+            "r6 = *(u32 *)(r1 + 16)",
+            "r7 = *(u32 *)(r1 + 20)",
+            "r8 = *(u32 *)(r1 + 24)",
+            "r9 = *(u32 *)(r1 + 28)",
+            "r4 = *(u32 *)(r1 + 12)",
+            "r5 = *(u32 *)(r1 + 8)",
+            "r3 = *(u32 *)(r1 + 4)",
+            "r2 = *(u32 *)(r1 + 0)",
+            "*(u32 *)(r10 - 24) = r4",
+            "*(u32 *)(r10 - 20) = r5",
+            "*(u32 *)(r10 - 16) = r3",
+            "*(u32 *)(r10 - 12) = r2",
+            "w5 ^= w3",
+            "r0 = 3",
+            "*(u64 *)(r10 - 104) = r0",
+            "2:",
+            "sixteen both",
+            // Sixteen turns by one are three of all five and one: turn back.
+            "r5 = r4",
+            "r3 = r2",
+            "r2 = r1",
+            "r9 = r8",
+            "r8 = r7",
+            "r7 = r6",
+            "r6 = r0",
+            "r0 = *(u64 *)(r10 - 96)",
+            "r0 += 64",
+            "*(u64 *)(r10 - 96) = r0",
+            "r0 = *(u64 *)(r10 - 104)",
+            "r0 += -1",
+            "*(u64 *)(r10 - 104) = r0",
+            "if r0 != 0 goto 2b",
+            "sixteen round",
+            // Again one turn on: a and b are in 1 and 2, e to h in 0, 6, 7 and 8.
+            ".macro add at word",
+            "r4 = *(u32 *)(r3 + \\at)",
+            "w4 += w\\word",
+            "*(u32 *)(r3 + \\at) = r4",
+            ".endm",
+            "r3 = *(u64 *)(r10 - 8)",
+            "r5 = *(u32 *)(r10 - 20)",
+            "r9 = *(u32 *)(r10 - 24)",
+            "add 0 1",
+            "add 4 2",
+            "add 8 5",
+            "add 12 9",
+            "add 16 0",
+            "add 20 6",
+            "add 24 7",
+            "add 28 8",
+            inout("r1") state => _,
+            inout("r2") block => _,
+            inout("r3") K.as_ptr() => _,
+            out("r0") _, out("r4") _, out("r5") _, out("r6") _, out("r7") _, out("r8") _, out("r9") _,
+        );
+    }
+}
