@@ -2,11 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use nexus0::dataplane::Verifier;
+use nexus0::flood::kernel;
+use nexus0::lab::pair::Pair;
 use serde::{Deserialize, Serialize};
 
-use crate::world::{PAYLOAD, World};
+use crate::frames::{self, PAYLOAD};
+use crate::peers;
+use crate::world::World;
 
-const BATCHES: u32 = 12;
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
@@ -25,9 +28,18 @@ pub(crate) struct Figures {
     pub(crate) rows: Vec<Row>,
 }
 
+impl Figures {
+    /// The row of a kind by its key.
+    pub(crate) fn row(&self, key: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.key == key)
+    }
+}
+
 /// One kind of frame.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
+    /// What is offered, for programs.
+    pub(crate) key: String,
     /// What is offered.
     pub(crate) kind: String,
     /// One frame over and over.
@@ -37,6 +49,7 @@ pub(crate) struct Row {
 }
 
 struct Case {
+    key: &'static str,
     kind: &'static str,
     program: &'static str,
     action: u32,
@@ -45,48 +58,56 @@ struct Case {
 
 const CASES: [Case; 8] = [
     Case {
+        key: "floor",
         kind: "floor: XDP_DROP",
         program: "nexus0_drop",
         action: XDP_DROP,
         make: World::pulse,
     },
     Case {
+        key: "pass",
         kind: "floor: XDP_PASS",
         program: "nexus0_pass",
         action: XDP_PASS,
         make: foreign,
     },
     Case {
+        key: "foreign",
         kind: "foreign",
         program: "nexus0",
         action: XDP_PASS,
         make: foreign,
     },
     Case {
+        key: "malformed",
         kind: "malformed",
         program: "nexus0",
         action: XDP_DROP,
         make: malformed,
     },
     Case {
+        key: "unknown_key",
         kind: "unknown key",
         program: "nexus0",
         action: XDP_DROP,
         make: unknown_key,
     },
     Case {
+        key: "forged",
         kind: "forged",
         program: "nexus0",
         action: XDP_DROP,
         make: forged,
     },
     Case {
+        key: "replayed",
         kind: "replayed",
         program: "nexus0",
         action: XDP_DROP,
         make: World::pulse,
     },
     Case {
+        key: "valid_pulse",
         kind: "valid pulse",
         program: "nexus0_forget",
         action: XDP_PASS,
@@ -113,7 +134,7 @@ fn unknown_key(world: &World, number: u64) -> Vec<u8> {
     frame
 }
 
-/// Well-formed, current key id, known sender, fresh sequence, wrong tag: what an attacker picks.
+/// What an attacker picks, in the shape of a pulse.
 fn forged(world: &World, number: u64) -> Vec<u8> {
     let mut frame = world.pulse(1 << 20 | number);
     let last = frame.len() - 1;
@@ -121,24 +142,30 @@ fn forged(world: &World, number: u64) -> Vec<u8> {
     frame
 }
 
+/// Batches of which the least counts.
+pub(crate) fn batches(quick: bool) -> u32 {
+    if quick { 6 } else { 12 }
+}
+
 /// Measures every case under the capabilities this process has.
-pub(crate) fn measure(capabilities: &str) -> Result<Figures> {
+pub(crate) fn measure(capabilities: &str, batches: u32) -> Result<Figures> {
     let mut world = World::new().context("loading the filter")?;
     let mut rows = Vec::new();
     for case in &CASES {
         let frames: Vec<Vec<u8>> = (1..=1000)
             .map(|n| (case.make)(&world, sequence(case, n)))
             .collect();
-        if case.kind == "replayed" {
+        if case.key == "replayed" {
             accept_all(&mut world, &frames)?;
         }
-        let one = batches(|| time(&mut world, case, &frames[..1], 100_000))?;
-        let many = batches(|| time(&mut world, case, &frames, 1))?;
-        rows.push(Row {
-            kind: case.kind.to_owned(),
-            one,
-            many,
-        });
+        let mut run = |frame: &[u8], repeat| {
+            let (action, time) = world.program.test_run(case.program, frame, repeat)?;
+            ensure!(action == case.action, "{}: action {action}", case.kind);
+            Ok(time)
+        };
+        rows.push(Row::measure(
+            case.key, case.kind, &frames, batches, &mut run,
+        )?);
     }
     let info = world.program.info()?;
     Ok(Figures {
@@ -152,6 +179,59 @@ pub(crate) fn measure(capabilities: &str) -> Result<Figures> {
         verified_instructions: info.verified_instruction_count().unwrap_or(0),
         rows,
     })
+}
+
+/// Other filters over the same frames, as far as they are installed: xdp-filter told to refuse the mesh's
+/// port, with all it can match by, as it is by default, and with UDP ports alone.
+pub(crate) fn xdp_filters(batches: u32) -> Result<Vec<Row>> {
+    let frames: Vec<Vec<u8>> = frames::forgeries(&frames::key(), 1)
+        .into_iter()
+        .take(1000)
+        .collect();
+    let mut rows = Vec::new();
+    for (peer, key) in peers::xdp_filters().zip(["xdp_filter", "xdp_filter_udp"]) {
+        if peer.missing().is_some() {
+            continue;
+        }
+        let mut pair = Pair::build(1, peer.receive)?;
+        let _placed = peer.put(&mut pair)?;
+        let program = kernel::Program::by_id(peers::program_id(&pair)?)?;
+        let mut run = |frame: &[u8], repeat| {
+            let (action, time) = program.run(frame, repeat)?;
+            ensure!(action == XDP_DROP, "{}: action {action}", peer.name);
+            Ok(time)
+        };
+        rows.push(Row::measure(key, peer.name, &frames, batches, &mut run)?);
+    }
+    Ok(rows)
+}
+
+impl Row {
+    /// A repeated run makes the kernel patch its dispatcher, which takes tens of milliseconds: so one frame many
+    /// times, or many frames once.
+    fn measure(
+        key: &str,
+        kind: &str,
+        frames: &[Vec<u8>],
+        batches: u32,
+        run: &mut impl FnMut(&[u8], u32) -> Result<u64>,
+    ) -> Result<Self> {
+        let (mut one, mut many) = (u64::MAX, u64::MAX);
+        for _ in 0..batches {
+            one = one.min(run(&frames[0], 100_000)?);
+            let mut sum = 0;
+            for frame in frames {
+                sum += run(frame, 1)?;
+            }
+            many = many.min(sum / frames.len() as u64);
+        }
+        Ok(Self {
+            key: key.to_owned(),
+            kind: kind.to_owned(),
+            one,
+            many,
+        })
+    }
 }
 
 /// The bench program takes back sequences below 32 only; a replay may have any.
@@ -171,24 +251,4 @@ fn accept_all(world: &mut World, frames: &[Vec<u8>]) -> Result<()> {
         ensure!(action == XDP_PASS, "a pulse was refused");
     }
     Ok(())
-}
-
-fn batches(mut batch: impl FnMut() -> Result<u64>) -> Result<u64> {
-    let mut least = u64::MAX;
-    for _ in 0..BATCHES {
-        least = least.min(batch()?);
-    }
-    Ok(least)
-}
-
-/// Mean nanoseconds over all frames, each offered `repeat` times. (A repeated run makes the kernel patch
-/// its dispatcher, which takes tens of milliseconds: few frames many times, or many frames once.)
-fn time(world: &mut World, case: &Case, frames: &[Vec<u8>], repeat: u32) -> Result<u64> {
-    let mut sum = 0;
-    for frame in frames {
-        let (action, nanoseconds) = world.program.test_run(case.program, frame, repeat)?;
-        ensure!(action == case.action, "{}: action {action}", case.kind);
-        sum += nanoseconds;
-    }
-    Ok(sum / frames.len() as u64)
 }

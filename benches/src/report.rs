@@ -1,36 +1,58 @@
-//! The table, as text and as Markdown.
+//! The results as text and as Markdown.
 
 use std::fmt::Write;
 
+use crate::end_to_end::{self, FORGED, Row, VALID};
 use crate::engine::Figures;
+use crate::peers::{DROP, NATIVE};
+use crate::results::Results;
 
-/// Rows with a target: kind, what it is measured over, nanoseconds allowed above that.
+/// Rows with a target: key, what it is measured over, nanoseconds allowed above that.
 const TARGETS: [(&str, &str, u64); 5] = [
-    ("foreign", "floor: XDP_PASS", 10),
-    ("malformed", "floor: XDP_DROP", 10),
-    ("forged", "floor: XDP_DROP", 60),
-    ("replayed", "floor: XDP_DROP", 110),
-    ("valid pulse", "floor: XDP_DROP", 450),
+    ("foreign", "pass", 10),
+    ("malformed", "floor", 10),
+    ("forged", "floor", 60),
+    ("replayed", "floor", 110),
+    ("valid_pulse", "floor", 450),
 ];
 
-fn over(figures: &Figures, kind: &str) -> Option<(u64, u64, u64)> {
-    let (_, floor, target) = TARGETS.iter().find(|(name, ..)| *name == kind)?;
-    let time = |kind: &str| {
-        figures
-            .rows
-            .iter()
-            .find(|row| row.kind == kind)
-            .map(|row| row.one)
-    };
-    Some((
-        time(kind)?,
-        time(kind)?.saturating_sub(time(floor)?),
-        *target,
-    ))
+/// What a person at the terminal reads.
+pub(crate) fn text(results: &Results) -> String {
+    let mut text = String::new();
+    for figures in &results.programs {
+        let _ = writeln!(text, "{}", programs(figures));
+    }
+    let _ = writeln!(
+        text,
+        "host hmac + sha2 crates, 55 bytes: {} ns",
+        results.host_hmac_ns
+    );
+    if !results.end_to_end.is_empty() {
+        let _ = writeln!(text, "\n{}", rates(&results.end_to_end));
+        text.push_str(&comparison(&results.end_to_end));
+    }
+    for missing in &results.missing {
+        let _ = writeln!(text, "not measured: {missing}");
+    }
+    text
+}
+
+/// Files of this folder, by name.
+pub(crate) fn files(results: &Results) -> Vec<(&'static str, String)> {
+    vec![("RESULTS.md", document(results))]
+}
+
+fn over(figures: &Figures, key: &str) -> Option<(u64, u64)> {
+    let (_, floor, target) = TARGETS.iter().find(|(name, ..)| *name == key)?;
+    let above = figures
+        .row(key)?
+        .one
+        .saturating_sub(figures.row(floor)?.one);
+    Some((above, *target))
 }
 
 /// A table of one capability set.
-pub(crate) fn table(figures: &Figures) -> String {
+fn programs(figures: &Figures) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -43,8 +65,8 @@ pub(crate) fn table(figures: &Figures) -> String {
     );
     let _ = writeln!(text, "|---|---:|---:|---:|---:|");
     for row in &figures.rows {
-        let (above, target) = match over(figures, &row.kind) {
-            Some((_, above, target)) => (format!("+{above}"), format!("+{target}")),
+        let (above, target) = match over(figures, &row.key) {
+            Some((above, target)) => (format!("+{above}"), format!("+{target}")),
             None => (String::new(), String::new()),
         };
         let _ = writeln!(
@@ -56,25 +78,114 @@ pub(crate) fn table(figures: &Figures) -> String {
     text
 }
 
-/// The whole of RESULTS.md.
-pub(crate) fn document(machine: &str, all: &[Figures], host: u64) -> String {
-    let mut text = format!(
-        "# Measured\n\nWritten by `cargo xtask bench --write`. {machine}\n\nNanoseconds per frame in \
-         BPF_PROG_TEST_RUN, whole program: the least mean of twelve batches. \"One frame\" is one \
-         frame 100,000 times in a batch; \"1,000 frames\" are as many different ones, each in a run of its own, \
-         the two readings of the clock included (compare with its own floor). Targets are for the full capability set.\n\n\
-         *Foreign* is a datagram to another port. *Malformed* has a wrong version. *Forged* is well formed, \
-         names the current key and a known sender, and has a wrong tag. *Replayed* was accepted before. \
-         *Valid pulse* is an ANN, two compressions; the bench takes its sequence back before each \
-         run, which is part of its figure.\n"
+/// All peers, one under the other.
+fn rates(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| what judges | where | frames | ns per frame | a second, one processor | share of drop | a second, all |\n\
+         |---|---|---|---:|---:|---:|---:|\n",
     );
-    for figures in all {
-        let _ = write!(text, "\n## {}\n\n{}", figures.capabilities, table(figures));
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {:.2} | {} |",
+            row.name,
+            row.place,
+            row.frames,
+            row.nanoseconds.map_or(String::new(), |ns| ns.to_string()),
+            millions(row.per_second),
+            row.share_of_drop,
+            row.per_second_all.map_or(String::new(), millions),
+        );
+    }
+    text
+}
+
+fn millions(rate: f64) -> String {
+    format!("{:.2} M", rate / 1e6)
+}
+
+/// The two targets, and the figure that has none.
+fn comparison(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let native = |frames| end_to_end::row(rows, NATIVE, frames);
+    if let (Some(drop), Some(forged)) = (end_to_end::row(rows, DROP, FORGED), native(FORGED)) {
+        let _ = writeln!(
+            text,
+            "Forged flood, share of the bare drop's rate: {:.2} on one processor (target 0.80), {:.2} on all.",
+            forged.share_of_drop,
+            forged.per_second_all.unwrap_or(0.0) / drop.per_second_all.unwrap_or(f64::NAN),
+        );
+    }
+    let best = |frames| end_to_end::best_in_user_space(rows, frames);
+    if let (Some(row), Some(best)) = (native(FORGED), best(FORGED)) {
+        let _ = writeln!(
+            text,
+            "Forged frames judged, over the best verifier in user space: {:.1} x by all processors, {:.1} x by \
+             one (target 5).",
+            row.per_second_all.unwrap_or(0.0) / best,
+            row.per_second / best,
+        );
+    }
+    if let (Some(row), Some(best)) = (native(VALID), best(VALID)) {
+        let _ = writeln!(
+            text,
+            "Valid frames judged by one processor and delivered to a socket, over the same: {:.1} x.",
+            row.per_second / best,
+        );
+    }
+    text
+}
+
+/// The whole of RESULTS.md.
+fn document(results: &Results) -> String {
+    let mut text = format!(
+        "# Measured\n\nWritten by `{}`. {}\n",
+        results.command,
+        results.machine.sentence()
+    );
+    text.push_str(
+        "\n## The program alone\n\nNanoseconds per frame in BPF_PROG_TEST_RUN, whole program: the least mean of \
+         twelve batches. \"One frame\" is one frame 100,000 times in a batch; \"1,000 frames\" are as many different \
+         ones, each in a run of its own, the two readings of the clock included (compare with its own floor). Targets \
+         are for the full capability set.\n\n*Foreign* is a datagram to another port. *Malformed* has a wrong version. \
+         *Forged* is well formed, names the current key and a known sender, and has a wrong tag. *Replayed* was accepted \
+         before. *Valid pulse* is an ANN, two compressions; the bench takes its sequence back before each run, which is \
+         part of its figure. *xdp-filter* is that of xdp-tools, told to refuse the mesh's port, with the dispatcher it \
+         is loaded by; it cannot be loaded without CAP_PERFMON.\n",
+    );
+    for figures in &results.programs {
+        let _ = write!(
+            text,
+            "\n### {}\n\n{}",
+            figures.capabilities,
+            programs(figures)
+        );
     }
     let _ = write!(
         text,
-        "\n## On the host\n\nHMAC-SHA256 over the same 55 bytes with the `hmac` and `sha2` crates, key \
-         schedule reused: {host} ns (with the processor's SHA extensions where it has them).\n"
+        "\n### On the host\n\nHMAC-SHA256 over the same 55 bytes with the `hmac` and `sha2` crates, key schedule reused: \
+         {} ns (with the processor's SHA extensions where it has them).\n",
+        results.host_hmac_ns
     );
+    text.push_str(
+        "\n## End to end, beside its peers\n\nThe same 4,096 different frames in one run, out of one end of a veth pair \
+         with a queue for each processor and into the other. The generator rewrites each frame from its template; the \
+         receiver polls on the processor that sends, so a processor's figure is for sending and judging together, \
+         and nothing is lost in between. Nanoseconds are the least mean of thirty batches of 20,000 frames in each \
+         of three rounds; \"all\" is every processor at once, for 0.8 s. Forged frames must not reach a socket, and must \
+         reach it where nobody refuses them; both are checked with each peer. What has no program in the driver runs \
+         with generic receive offload, without which a veth does not poll. *Valid* frames are all fresh, and go on \
+         through the stack into a socket. User space has a processor to itself, the generator and the kernel's receive \
+         path have another (one thread), or it has one thread on each; of five speeds of the flood the best counts.\n\n",
+    );
+    text.push_str(&rates(&results.end_to_end));
+    let _ = write!(
+        text,
+        "\n{}\nSet up by:\n\n",
+        comparison(&results.end_to_end).replace('\n', "\n\n")
+    );
+    for row in results.end_to_end.iter().filter(|row| row.frames == FORGED) {
+        let _ = writeln!(text, "* {}: `{}`", row.name, row.command);
+    }
     text
 }

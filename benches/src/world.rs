@@ -1,36 +1,54 @@
-//! One filter in the kernel with one member, and the frames that are offered to it.
+//! The filter in the kernel, with members.
 
 use anyhow::Result;
+use aya::programs::XdpMode;
 use nexus0::dataplane::{KernelMaps, Program};
-use nexus0::flood::envelope::Envelope;
 use nexus0_common::auth::FrameKey;
-use nexus0_common::maps::Config;
-use nexus0_common::wire::{Class, FrameType, Header, PORT, authenticated_len};
+use nexus0_common::maps::{Config, MAX_PEERS, Rate};
+use nexus0_common::reason::Verdict;
+use nexus0_common::wire::PORT;
 use nexus0_core::filter::Maps;
 
-const OWN: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 0xfe, 0, 0, 1];
-const PEER: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0xff, 0xfe, 0, 0, 2];
-const MEMBER: [u8; 8] = [1; 8];
-/// Where the mesh frame begins.
-pub(crate) const PAYLOAD: usize = 62;
+use crate::frames::{self, Genuine, OWN};
 
-/// The filter and its only member's key.
+/// The filter, its maps and the mesh's key.
 pub(crate) struct World {
     pub(crate) program: Program,
-    // Keeps the maps open and mapped.
-    _maps: KernelMaps,
-    key: FrameKey,
+    maps: KernelMaps,
+    pub(crate) key: FrameKey,
+    pub(crate) members: u32,
 }
 
 impl World {
-    /// Loads the filter over private maps, with events off.
+    /// Loads the filter over private maps, with events off and one member.
     pub(crate) fn new() -> Result<Self> {
         let mut program = Program::load(None)?;
         for helper in ["nexus0_drop", "nexus0_pass", "nexus0_forget"] {
             program.load_helper(helper)?;
         }
+        Self::around(program, 1)
+    }
+
+    /// With as many members as a filter can know, none of them limited to a rate.
+    pub(crate) fn crowded() -> Result<Self> {
+        let mut world = Self::with_members(MAX_PEERS as u32)?;
+        let mut config = world.maps.config()?;
+        config.member = Rate {
+            interval: 0,
+            burst: 0,
+        };
+        world.maps.write_config(&config)?;
+        Ok(world)
+    }
+
+    /// With some members at the rate that the protocol allows them.
+    pub(crate) fn with_members(members: u32) -> Result<Self> {
+        Self::around(Program::load(None)?, members)
+    }
+
+    fn around(mut program: Program, members: u32) -> Result<Self> {
         let mut maps = program.maps()?;
-        let key = FrameKey::new([1; 4], &[1; 32], &[1; 16]);
+        let key = frames::key();
         let mut config = Config::new(PORT, [1, 2]);
         config.addresses[0] = OWN;
         config.address_count = 1;
@@ -38,30 +56,42 @@ impl World {
         maps.write_config(&config)?;
         maps.write_key_slot(1, &key.slot(0, u64::MAX, 0))?;
         maps.write_key_id(1, key.slot_id())?;
-        maps.clear_peer(0)?;
-        maps.write_peer(MEMBER, 0)?;
+        for member in 0..members {
+            maps.clear_peer(member)?;
+            maps.write_peer(frames::member(member), member)?;
+        }
         Ok(Self {
             program,
-            _maps: maps,
+            maps,
             key,
+            members,
         })
     }
 
-    /// A member's pulse: 95 bytes of payload, 157 on the wire.
+    /// Puts the filter on an interface of the calling thread's network namespace, for as long as this
+    /// value lives.
+    pub(crate) fn attach(&mut self, interface: u32, mode: XdpMode) -> Result<()> {
+        self.program
+            .xdp("nexus0")?
+            .attach_to_if_index(interface, mode)?;
+        Ok(())
+    }
+
+    /// Forgets which sequences were seen.
+    pub(crate) fn forget(&mut self) -> Result<()> {
+        for member in 0..self.members {
+            self.maps.clear_peer(member)?;
+        }
+        Ok(())
+    }
+
+    /// Frames counted under a verdict, by all processors.
+    pub(crate) fn count(&self, verdict: Verdict) -> Result<u64> {
+        Ok(self.maps.counter(verdict as u32)?.frames)
+    }
+
+    /// The first member's pulse.
     pub(crate) fn pulse(&self, sequence: u64) -> Vec<u8> {
-        let header = Header {
-            version: nexus0_common::wire::LOWEST_VERSION,
-            frame_type: FrameType::Ann,
-            class: Class::Multicast,
-            key_id: self.key.id,
-            sender: MEMBER,
-            sequence,
-        };
-        let envelope = Envelope::to_group([2, 0, 0, 0, 0, 2], PEER);
-        let mut payload = header.emit().to_vec();
-        payload.resize(authenticated_len(1), 0);
-        let trailer = self.key.trailer(&payload, &PEER, &envelope.destination);
-        payload.extend(trailer.into_iter().flatten());
-        envelope.wrap(&payload)
+        Genuine::pulse(0, sequence).frame(&self.key, 1, &[])
     }
 }

@@ -8,20 +8,25 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nexus0::dataplane::{self, Dataplane, XdpMode};
+use aya::programs::XdpMode as Mode;
+use nexus0::dataplane::{self, Dataplane, KernelMaps, Program, XdpMode};
 use nexus0::flood::envelope::Envelope;
 use nexus0::flood::forge::door_key;
-use nexus0::flood::{Bounds, Capture, Captured, Cast, Forge, Generator, Kind, Rate};
+use nexus0::flood::{
+    Bounds, Capture, Captured, Cast, Forge, Generator, Kind, Pace, Rate, Report, kernel,
+};
 use nexus0::lab::account::Frames;
 use nexus0::lab::counts::Counts;
 use nexus0::lab::gauges::{Books, Gauges};
 use nexus0::lab::interface;
+use nexus0::lab::pair::{PEER_MAC, Pair, Receive};
 use nexus0::lab::record::{Record, clear_stale};
 use nexus0::lab::topology::{INTERFACE, Topology};
 use nexus0_common::auth::FrameKey;
+use nexus0_common::maps::Config;
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::{Class, FrameType, GROUP, Header, PORT, TRAILER_LEN, authenticated_len};
-use nexus0_core::filter::MapOp;
+use nexus0_core::filter::{MapOp, Maps};
 use nexus0_core::id::{KeyId, MeshId, NodeId};
 use nexus0_core::time::Time;
 
@@ -312,4 +317,153 @@ fn a_limited_flood_keeps_its_rate_and_its_bounds() {
     let report = world.topology.attacker.netns.within(|| run(few)).unwrap();
     assert_eq!(report.sent, 10);
     assert!(report.seconds < 1.0);
+}
+
+/// A filter without keys at the end of a link with a queue for each processor.
+struct Defended {
+    pair: Pair,
+    processors: Vec<usize>,
+    program: Program,
+    maps: KernelMaps,
+}
+
+impl Defended {
+    fn new() -> Self {
+        let processors: Vec<usize> =
+            (0..thread::available_parallelism().unwrap().get().min(4)).collect();
+        let pair = Pair::build(processors.len(), Receive::Driver).unwrap();
+        let mut program = Program::load(None).unwrap();
+        let mut maps = program.maps().unwrap();
+        let mut config = Config::new(PORT, [1, 2]);
+        config.sample_shift = [255; 64];
+        maps.write_config(&config).unwrap();
+        Self {
+            pair,
+            processors,
+            program,
+            maps,
+        }
+    }
+
+    fn attach(&mut self) {
+        let index = self.pair.index().unwrap();
+        let filter = self.program.xdp("nexus0").unwrap();
+        let attach = || filter.attach_to_if_index(index, Mode::Driver).unwrap();
+        self.pair.own.within(attach).unwrap();
+    }
+
+    fn counted(&self) -> Vec<(Verdict, u64)> {
+        let counters = self.maps.counters().unwrap();
+        counters
+            .into_iter()
+            .map(|(verdict, counter)| (verdict, counter.frames))
+            .collect()
+    }
+
+    fn total(&self) -> u64 {
+        self.counted().iter().map(|(_, frames)| frames).sum()
+    }
+
+    fn pump(&self, frames: &[Vec<u8>], pace: Pace, bounds: Bounds) -> Report {
+        let generator = self.pair.generator().unwrap();
+        let never = AtomicBool::new(false);
+        let processors = &self.processors;
+        let pump = || generator.pump(frames, processors, pace, bounds, &never);
+        let report = self.pair.attacker.within(pump).unwrap().unwrap();
+        assert_eq!(report.sent + report.dropped, report.offered, "{report:?}");
+        report
+    }
+
+    /// What the filter has counted once it has judged so many, or after a while.
+    fn settled(&self, expected: u64) -> u64 {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.total() < expected && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.total()
+    }
+}
+
+/// Thousands of different frames, of every kind that needs nothing heard.
+fn mixture() -> Vec<Vec<u8>> {
+    let forge = Forge::new(PEER_MAC, Captured::default());
+    let kinds = Kind::ALL.iter();
+    let sets = kinds.map(|kind| forge.frames(*kind, 256).unwrap());
+    let mut sets: Vec<_> = sets.map(Vec::into_iter).collect();
+    let mut mixed = Vec::new();
+    while mixed.len() < 256 * sets.len() {
+        let before = mixed.len();
+        mixed.extend(sets.iter_mut().filter_map(Iterator::next));
+        if mixed.len() == before {
+            break;
+        }
+    }
+    mixed
+}
+
+const MANY: Bounds = Bounds {
+    frames: 200_000,
+    duration: Duration::from_secs(30),
+};
+
+#[test]
+fn what_all_processors_offer_is_what_the_filter_counts_on_all_processors() {
+    let mut defended = Defended::new();
+    defended.attach();
+    let frames = mixture();
+    let different: std::collections::BTreeSet<_> = frames.iter().collect();
+    assert!(different.len() > 3_000, "{} frames", different.len());
+    let report = defended.pump(&frames, Pace::Flat, MANY);
+    let shares = defended.processors.len() as u64;
+    assert_eq!(report.offered, MANY.frames / shares * shares);
+    assert_eq!(defended.settled(report.sent), report.sent, "{report:?}");
+    let counted = defended.counted();
+    for &kind in Kind::ALL
+        .iter()
+        .filter(|kind| !Forge::needs_capture(**kind))
+    {
+        let verdicts = kind.verdicts();
+        let met = |(verdict, frames): &(Verdict, u64)| verdicts.contains(verdict) && *frames > 0;
+        let made = kind != Kind::SelfGranted;
+        assert_eq!(
+            counted.iter().any(met),
+            made,
+            "{}: {counted:?}",
+            kind.name()
+        );
+    }
+}
+
+#[test]
+fn frames_that_another_program_takes_are_missing_from_the_count() {
+    let mut defended = Defended::new();
+    let index = defended.pair.index().unwrap();
+    let thief = || kernel::Program::constant(1).unwrap().attach(index).unwrap();
+    let thief = defended.pair.own.within(thief).unwrap();
+    let report = defended.pump(&mixture(), Pace::Flat, MANY);
+    assert!(report.sent > 0);
+    assert_eq!(defended.total(), 0);
+    drop(thief);
+    defended.attach();
+    let report = defended.pump(&mixture(), Pace::Flat, MANY);
+    assert_eq!(defended.settled(report.sent), report.sent);
+}
+
+#[test]
+fn an_evenly_paced_flood_is_never_faster_than_its_pace() {
+    const RATE: u64 = 20_000;
+    let mut defended = Defended::new();
+    defended.attach();
+    defended.processors.truncate(1);
+    let second = Bounds {
+        frames: u64::MAX,
+        duration: Duration::from_secs(1),
+    };
+    let report = defended.pump(&mixture(), Pace::Even(RATE), second);
+    let most = report.seconds * RATE as f64 + 1.0;
+    assert!(
+        (1.0..=most).contains(&(report.offered as f64)),
+        "{report:?}"
+    );
+    assert_eq!(defended.settled(report.sent), report.sent);
 }

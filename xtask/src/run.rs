@@ -49,7 +49,8 @@ fn verb(arguments: &[OsString]) -> &'static str {
     }
 }
 
-fn as_root(binary: &Path) -> Command {
+/// `binary`, through sudo where this process is not root.
+pub(crate) fn as_root(binary: &Path) -> Command {
     if cmd::is_root() {
         return Command::new(binary);
     }

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::Failure;
 use super::options::{duration, interface_name};
-use crate::flood::{Bounds, Capture, Captured, Forge, Generator, Kind, Rate, Report, permission};
+use crate::flood::{
+    Bounds, Capture, Captured, Forge, Generator, Kind, Pace, Rate, Report, permission,
+};
 use crate::lab::interface;
 
 /// Different frames of each kind.
@@ -32,6 +34,9 @@ pub(super) struct Args {
     /// Longest time for all kinds together
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     duration: Duration,
+    /// Processors that send, each its share, the frames evenly spaced [default: any]
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
+    cpus: Vec<usize>,
     /// Listen this long first, for the kinds made from what is heard
     #[arg(long, value_name = "TIME", value_parser = duration, num_args = 0..=1, default_missing_value = "3s")]
     capture: Option<Duration>,
@@ -118,13 +123,26 @@ fn send(
     };
     let mut lines = Vec::new();
     for (kind, frames) in kinds {
-        let report = generator.run(frames, args.rate, bounds, &AtomicBool::new(false))?;
+        let never = AtomicBool::new(false);
+        let report = if args.cpus.is_empty() {
+            generator.run(frames, args.rate, bounds, &never)?
+        } else {
+            generator.pump(frames, &args.cpus, pace(args), bounds, &never)?
+        };
         lines.push(Line {
             kind: kind.name(),
             report,
         });
     }
     Ok(lines)
+}
+
+/// Of one of the processors.
+fn pace(args: &Args) -> Pace {
+    match args.rate {
+        Rate::Max => Pace::Flat,
+        Rate::PerSecond(rate) => Pace::Even(rate / args.cpus.len() as u64),
+    }
 }
 
 fn print(args: &Args, output: &Output) -> Result<(), Failure> {

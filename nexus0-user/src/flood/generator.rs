@@ -1,11 +1,10 @@
-//! Sends frames by running a program that answers each with `XDP_TX`: no socket, no copy per frame,
-//! no stack in the way.
+//! Sends frames by running a program that answers each with `XDP_TX`: no socket and no stack in the way.
 //!
 //! Every call ends with a wait for the kernel's readers, tens of milliseconds long (measured: one thread
 //! makes 32 calls a second, whatever they send). Several threads on one processor fill each other's waits.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,12 +13,13 @@ use nix::libc;
 use serde::Serialize;
 
 use crate::flood::kernel::{Link, Program};
+use crate::flood::pump;
+use crate::flood::templates::{Pace, Templates};
 use crate::lab::account::Interface;
 use crate::lab::interface;
 
-const TRANSMIT: i32 = 3;
 const PASS: i32 = 2;
-/// Copies of one frame per call when nothing limits the rate.
+/// Frames per call when nothing limits the rate.
 const REPEAT: u64 = 256;
 /// Threads that keep one processor busy; more send no faster.
 pub const WORKERS: usize = 32;
@@ -27,6 +27,7 @@ pub const WORKERS: usize = 32;
 const BATCH: u64 = 64;
 /// The veth rings hold 256 frames; a bit of time between calls lets their readers run.
 const TICK: Duration = Duration::from_millis(5);
+const REFUSED: &str = "cannot load the sending program: the flood needs CAP_BPF and CAP_NET_ADMIN";
 
 /// How fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,6 @@ pub struct Report {
 pub struct Generator {
     interface: u32,
     name: String,
-    transmit: Program,
     // Live frames are taken only from an interface that has a program itself.
     _guard: Option<Link>,
 }
@@ -72,10 +72,8 @@ impl Generator {
     /// On an interface of the calling thread's network namespace.
     pub fn new(name: &str) -> Result<Self> {
         let interface = interface::index(name)?;
-        let transmit = Program::constant(TRANSMIT).context(
-            "cannot load the sending program: the flood needs CAP_BPF and CAP_NET_ADMIN",
-        )?;
-        let guard = match Program::constant(PASS)?.attach(interface) {
+        let pass = Program::constant(PASS).context(REFUSED)?;
+        let guard = match pass.attach(interface) {
             Ok(link) => Some(link),
             // Another program is there already, which serves as well.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => None,
@@ -86,7 +84,6 @@ impl Generator {
         Ok(Self {
             interface,
             name: name.to_owned(),
-            transmit,
             _guard: guard,
         })
     }
@@ -111,50 +108,70 @@ impl Generator {
 
     /// Sends along several lanes at once until all of them or `most` frames are through.
     pub fn run_lanes(&self, lanes: &[Lane<'_>], most: u64, stop: &AtomicBool) -> Result<Report> {
-        let empty = lanes
+        let loaded = lanes
             .iter()
-            .flat_map(|lane| &lane.sets)
-            .any(|frames| frames.is_empty());
-        ensure!(!empty, "there is nothing to send");
+            .map(|lane| lane.load(most))
+            .collect::<Result<Vec<_>>>()?;
         let before = interface::counters_of(&self.name)?;
         let start = Instant::now();
         let works: Vec<Work<'_>> = lanes
             .iter()
-            .map(|lane| Work::new(lane, most, stop, start))
+            .zip(&loaded)
+            .map(|(lane, sets)| Work::new(lane, sets, most, stop, start))
             .collect();
-        thread::scope(|scope| {
-            let workers: Vec<_> = works
-                .iter()
-                .flat_map(|work| (0..work.lane.workers).map(move |_| work))
-                .map(|work| scope.spawn(|| self.work(work)))
-                .collect();
-            workers
-                .into_iter()
-                .try_for_each(|worker| match worker.join() {
-                    Ok(done) => done,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                })
-        })?;
-        let seconds = start.elapsed().as_secs_f64();
-        let offered = works
+        let workers = works
             .iter()
-            .map(|work| work.offered.load(Ordering::Relaxed))
-            .sum();
-        let after = self.settle(&before, offered)?;
-        Ok(Report {
-            offered,
-            sent: after.sent - before.sent,
-            dropped: after.send_dropped - before.send_dropped,
-            seconds,
-        })
+            .flat_map(|work| (0..work.lane.workers).map(move |_| work));
+        in_threads(workers, |work| self.work(work))?;
+        let seconds = start.elapsed().as_secs_f64();
+        let loaded: Vec<Templates> = loaded.into_iter().flatten().collect();
+        self.report(&before, &loaded, seconds)
+    }
+
+    /// Sends the frames round and round from each of these processors, until a bound is reached or `stop` is
+    /// set. Each processor sends the frames from the first one on, at the pace given, and its share of
+    /// the bound.
+    pub fn pump(
+        &self,
+        frames: &[Vec<u8>],
+        processors: &[usize],
+        pace: Pace,
+        bounds: Bounds,
+        stop: &AtomicBool,
+    ) -> Result<Report> {
+        ensure!(
+            !frames.is_empty() && !processors.is_empty(),
+            "there is nothing to send"
+        );
+        let share = bounds.frames / processors.len() as u64;
+        let loaded = processors
+            .iter()
+            .map(|_| Templates::load(frames, pace, share).context(REFUSED))
+            .collect::<Result<Vec<_>>>()?;
+        let before = interface::counters_of(&self.name)?;
+        let start = Instant::now();
+        pump::drive(
+            processors.iter().zip(&loaded),
+            |templates| {
+                let over = stop.load(Ordering::Relaxed) || start.elapsed() >= bounds.duration;
+                Ok(over || templates.offered()? >= share)
+            },
+            |templates| {
+                let left = share.saturating_sub(templates.offered()?);
+                self.send_from(templates, u32::try_from(left).unwrap_or(u32::MAX))
+                    .map(drop)
+            },
+        )?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.report(&before, &loaded, seconds)
     }
 
     fn work(&self, work: &Work<'_>) -> Result<()> {
         yield_to_receivers();
-        while let Some((frame, repeat)) = work.take() {
+        while let Some((set, repeat)) = work.take() {
             match u32::try_from(repeat) {
                 Ok(0) | Err(_) => thread::sleep(TICK),
-                Ok(repeat) => self.send(frame, repeat)?,
+                Ok(repeat) => drop(self.send_from(set, repeat)?),
             }
         }
         Ok(())
@@ -162,11 +179,35 @@ impl Generator {
 
     /// Sends one frame some times; fewer if a signal comes.
     pub fn send(&self, frame: &[u8], repeat: u32) -> Result<()> {
-        let batch = repeat.min(BATCH as u32);
-        match self.transmit.run_live(self.interface, frame, repeat, batch) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            other => other.with_context(|| format!("{} does not take live frames", self.name)),
+        let frames = [frame.to_owned()];
+        let templates = Templates::load(&frames, Pace::Flat, u64::MAX).context(REFUSED)?;
+        self.send_from(&templates, repeat).map(drop)
+    }
+
+    /// Runs the templates' program so many times, fewer if a signal comes; nanoseconds per run, if all of
+    /// them ran.
+    pub fn send_from(&self, templates: &Templates, repeat: u32) -> Result<Option<u64>> {
+        match templates.run(self.interface, repeat, repeat.min(BATCH as u32)) {
+            Ok(nanoseconds) => Ok(Some(nanoseconds)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => {
+                Err(error).with_context(|| format!("{} does not take live frames", self.name))
+            }
         }
+    }
+
+    fn report(&self, before: &Interface, loaded: &[Templates], seconds: f64) -> Result<Report> {
+        let mut offered = 0;
+        for templates in loaded {
+            offered += templates.offered()?;
+        }
+        let after = self.settle(before, offered)?;
+        Ok(Report {
+            offered,
+            sent: after.sent - before.sent,
+            dropped: after.send_dropped - before.send_dropped,
+            seconds,
+        })
     }
 
     /// Waits until everything offered was sent or lost, for a while.
@@ -181,6 +222,22 @@ impl Generator {
             thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// Does something with each item in a thread of its own; the first error of any.
+fn in_threads<T: Send>(
+    items: impl Iterator<Item = T>,
+    work: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        let mut done = threads.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        done.try_for_each(|done| done)
+    })
 }
 
 /// Gives the calling thread the lowest priority: where sender and receivers share a processor, frames
@@ -202,63 +259,68 @@ pub struct Lane<'a> {
     pub workers: usize,
 }
 
+impl Lane<'_> {
+    fn load(&self, most: u64) -> Result<Vec<Templates>> {
+        let empty = self.sets.iter().any(|frames| frames.is_empty());
+        ensure!(!empty, "there is nothing to send");
+        let sets = self.sets.iter();
+        sets.map(|frames| Templates::load(frames, Pace::Flat, most).context(REFUSED))
+            .collect()
+    }
+}
+
 /// What the threads of one lane share.
 struct Work<'a> {
     lane: &'a Lane<'a>,
+    sets: &'a [Templates],
     most: u64,
     stop: &'a AtomicBool,
     start: Instant,
-    next: AtomicUsize,
-    offered: AtomicU64,
+    reserved: AtomicU64,
 }
 
 impl<'a> Work<'a> {
-    fn new(lane: &'a Lane<'a>, most: u64, stop: &'a AtomicBool, start: Instant) -> Self {
-        let (next, offered) = (AtomicUsize::new(0), AtomicU64::new(0));
+    fn new(
+        lane: &'a Lane<'a>,
+        sets: &'a [Templates],
+        most: u64,
+        stop: &'a AtomicBool,
+        start: Instant,
+    ) -> Self {
         Self {
             lane,
+            sets,
             most,
             stop,
             start,
-            next,
-            offered,
+            reserved: AtomicU64::new(0),
         }
     }
 
-    /// The next frame and how often to send it now; `None` at the end.
-    fn take(&self) -> Option<(&[u8], u64)> {
+    /// What to send from now and how many; `None` at the end.
+    fn take(&self) -> Option<(&Templates, u64)> {
         if self.stop.load(Ordering::Relaxed) {
             return None;
         }
         let elapsed = self.start.elapsed();
-        let frames = self.lane.sets.get(slots_in(elapsed, self.lane.slot))?;
-        let frame = &frames[self.next.fetch_add(1, Ordering::Relaxed) % frames.len()];
+        let set = self.sets.get(slots_in(elapsed, self.lane.slot))?;
         let mut repeat = 0;
-        let reserved = self
-            .offered
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |offered| {
-                let left = self.most.checked_sub(offered).filter(|left| *left > 0)?;
-                repeat = allowed(self.lane.rate, elapsed, offered)
-                    .min(left)
-                    .min(copies(frame));
-                Some(offered + repeat)
-            });
-        reserved.ok().map(|_| (frame.as_slice(), repeat))
+        let reserved =
+            self.reserved
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |reserved| {
+                    let left = self.most.checked_sub(reserved).filter(|left| *left > 0)?;
+                    repeat = allowed(self.lane.rate, elapsed, reserved)
+                        .min(left)
+                        .min(REPEAT);
+                    Some(reserved + repeat)
+                });
+        reserved.ok().map(|_| (set, repeat))
     }
 }
 
 /// Whole slots that fit into a time.
 pub fn slots_in(elapsed: Duration, slot: Duration) -> usize {
     (elapsed.as_nanos() / slot.as_nanos().max(1)) as usize
-}
-
-/// Copies per call. The kernel takes a VLAN tag out in place and does not put it back when it uses the
-/// page again, so a tagged frame is sent no oftener than there are pages.
-fn copies(frame: &[u8]) -> u64 {
-    match frame.get(12..14) {
-        Some([0x81, 0x00] | [0x88, 0xa8]) => BATCH,
-        _ => REPEAT,
-    }
 }
 
 /// Frames that may leave now.

@@ -10,11 +10,14 @@ pub mod generator;
 pub mod kernel;
 pub mod kind;
 pub mod permission;
+mod pump;
+pub mod templates;
 
 pub use capture::{Capture, Captured};
 pub use forge::Forge;
 pub use generator::{Bounds, Generator, Rate, Report};
 pub use kind::Kind;
+pub use templates::{Pace, Templates};
 
 /// How a frame travels on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

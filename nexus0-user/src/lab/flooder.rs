@@ -227,7 +227,7 @@ struct Round {
 fn rounds(kinds: &[Kind]) -> Vec<Round> {
     let mut rounds = Vec::new();
     for cast in [Cast::Multicast, Cast::Unicast] {
-        let is_slow = |kind: &Kind| matches!(kind, Kind::Vlan | Kind::SelfGranted);
+        let is_slow = |kind: &Kind| *kind == Kind::SelfGranted;
         let alike = kinds.iter().copied().filter(|kind| kind.cast() == cast);
         let (slow, fast): (Vec<Kind>, Vec<Kind>) = alike.partition(is_slow);
         let count = slow.len().max(fast.len().div_ceil(ROUND));

@@ -91,6 +91,13 @@ pub fn plain_frames(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Turns generic receive offload on, which makes a veth without a program poll.
+pub fn receive_offload(name: &str) -> Result<()> {
+    ethtool(name, SET_GRO, 1)
+        .with_context(|| format!("cannot turn on the receive offload of {name}"))?;
+    Ok(())
+}
+
 fn ethtool(name: &str, command: u32, value: u32) -> io::Result<u32> {
     let socket = socket(
         AddressFamily::Inet6,

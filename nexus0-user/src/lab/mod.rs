@@ -17,6 +17,7 @@ pub mod mesh;
 pub mod netns;
 pub mod node;
 pub mod options;
+pub mod pair;
 pub mod process;
 pub mod record;
 pub mod report;

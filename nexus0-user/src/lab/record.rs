@@ -103,6 +103,19 @@ impl Drop for Record {
     }
 }
 
+/// Takes away what this process has made, before it ends in the midst of something.
+pub fn clear_own() -> Result<()> {
+    let own = Identity::own()?;
+    let folders = fs::read_dir(FOLDER).into_iter().flatten();
+    for folder in folders {
+        let folder = folder?.path();
+        if read(&folder).contains(&Entry::Owner(own)) {
+            clear(&folder)?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes away what dead labs left and returns their ids.
 pub fn clear_stale() -> Result<Vec<String>> {
     let Ok(folders) = fs::read_dir(FOLDER) else {

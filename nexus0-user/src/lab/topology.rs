@@ -288,17 +288,17 @@ fn introduce(stations: &[Station]) -> Result<()> {
 }
 
 /// The address that a MAC address stands for (RFC 4291, appendix A).
-fn link_local(&[a, b, c, d, e, f]: &[u8; 6]) -> Ipv6Addr {
+pub(super) fn link_local(&[a, b, c, d, e, f]: &[u8; 6]) -> Ipv6Addr {
     let host = [a ^ 2, b, c, 0xff, 0xfe, d, e, f];
     Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(u64::from_be_bytes(host)))
 }
 
-fn text(mac: &[u8; 6]) -> String {
+pub(super) fn text(mac: &[u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// Runs a batch of `ip` or `bridge` commands inside a namespace.
-fn ip(netns: &Netns, tool: &str, batch: &str) -> Result<()> {
+pub fn ip(netns: &Netns, tool: &str, batch: &str) -> Result<()> {
     let mut command = Command::new(tool);
     command
         .args(["-batch", "-"])

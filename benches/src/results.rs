@@ -1,0 +1,79 @@
+//! All that was measured, as it is written to JSON.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use serde::Serialize;
+
+use crate::end_to_end;
+use crate::engine::Figures;
+use crate::host::{self, Machine};
+
+/// Version of this layout.
+const SCHEMA: u32 = 1;
+
+/// Nanoseconds per frame by kind, one frame over and over; `None` where nothing was measured.
+type Nanoseconds = BTreeMap<&'static str, Option<u64>>;
+
+/// Everything.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Results {
+    pub(crate) schema: u32,
+    /// How it was called.
+    pub(crate) command: String,
+    pub(crate) machine: Machine,
+    /// With CAP_PERFMON.
+    pub(crate) program_ns: Nanoseconds,
+    /// With CAP_BPF and CAP_NET_ADMIN alone.
+    pub(crate) program_ns_without_perfmon: Nanoseconds,
+    /// The same and more, by capability set.
+    pub(crate) programs: Vec<Figures>,
+    /// An HMAC over a pulse's 55 bytes by the `hmac` and `sha2` crates.
+    pub(crate) host_hmac_ns: u64,
+    pub(crate) end_to_end: Vec<end_to_end::Row>,
+    /// Peers that are not installed, and their packages.
+    pub(crate) missing: Vec<String>,
+}
+
+/// Keys of [`Results::program_ns`].
+const KEYS: [&str; 8] = [
+    "floor",
+    "pass",
+    "foreign",
+    "malformed",
+    "forged",
+    "replayed",
+    "valid_pulse",
+    "xdp_filter",
+];
+
+impl Results {
+    pub(crate) fn new(missing: Vec<String>) -> Self {
+        let arguments: Vec<String> = env::args().skip(1).collect();
+        Self {
+            schema: SCHEMA,
+            command: format!("cargo xtask bench {}", arguments.join(" "))
+                .trim_end()
+                .into(),
+            machine: Machine::read(),
+            program_ns: Nanoseconds::new(),
+            program_ns_without_perfmon: Nanoseconds::new(),
+            programs: Vec::new(),
+            host_hmac_ns: host::hmac_nanoseconds(),
+            end_to_end: Vec::new(),
+            missing,
+        }
+    }
+
+    pub(crate) fn set_programs(&mut self, full: Figures, reduced: Figures) {
+        self.program_ns = nanoseconds(&full);
+        self.program_ns_without_perfmon = nanoseconds(&reduced);
+        self.programs = vec![full, reduced];
+    }
+}
+
+fn nanoseconds(figures: &Figures) -> Nanoseconds {
+    KEYS.into_iter()
+        .map(|key| (key, figures.row(key).map(|row| row.one)))
+        .collect()
+}
