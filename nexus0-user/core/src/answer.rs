@@ -330,10 +330,7 @@ impl Node {
     ) -> Option<()> {
         let chain = self.lineage.as_ref()?.chain;
         let current = self.keys.current(chain, now)?;
-        let (wire, end) = (
-            current.material.wire,
-            current.activation + self.rhythm.epoch,
-        );
+        let (wire, end) = (current.material.wire, current.end(self.rhythm));
         let next = self.keys.next(chain, now).filter(|_| has_next);
         let body = Answer {
             ephemeral,

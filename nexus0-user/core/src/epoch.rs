@@ -105,11 +105,19 @@ impl EpochKey {
         activation: Time,
         rhythm: Rhythm,
     ) -> Self {
-        let over = if planted(Sabotage::ImmortalKey) {
-            Time::NEVER
-        } else {
-            activation + part(rhythm.epoch, 3, 2)
-        };
+        Self::until(material, chain, number, activation + rhythm.epoch, rhythm)
+    }
+
+    /// A key whose epoch ends at `end`. It may have begun before this machine's clock did.
+    pub(crate) fn until(
+        material: Material,
+        chain: ChainId,
+        number: u64,
+        end: Time,
+        rhythm: Rhythm,
+    ) -> Self {
+        let activation = end - rhythm.epoch;
+        let over = end + rhythm.epoch / 2;
         Self {
             material,
             chain,
@@ -120,10 +128,19 @@ impl EpochKey {
             } else {
                 activation - rhythm.grace()
             },
-            not_after: over,
+            not_after: if planted(Sabotage::ImmortalKey) {
+                Time::NEVER
+            } else {
+                over
+            },
             over,
             windows: BTreeMap::new(),
         }
+    }
+
+    /// When its epoch ends, whether or not it is honoured for longer.
+    pub(crate) fn end(&self, rhythm: Rhythm) -> Time {
+        self.over - rhythm.epoch / 2
     }
 
     /// A key as it was held before, its windows empty.
@@ -386,8 +403,7 @@ impl KeyRing {
         for key in self.keys.iter_mut().filter(|key| key.chain == chain) {
             let followed = turns.iter().filter(|(number, _)| *number > key.number);
             let grace = followed.map(|(_, turn)| *turn + rhythm.grace()).min();
-            let unfollowed = key.activation + part(rhythm.epoch, 3, 2);
-            key.not_after = grace.map_or(unfollowed, |grace| grace.min(unfollowed));
+            key.not_after = grace.map_or(key.over, |grace| grace.min(key.over));
             ops.push(MapOp::SetKeyEnd {
                 key_id: key.material.id,
                 not_after: key.not_after,
@@ -507,6 +523,20 @@ mod tests {
         assert!(back.valid(at(120)) && !back.fresh(&header()), "no replay");
         ring.sweep(at(190), &mut ops);
         assert!(ring.find(id).is_none(), "an epoch and a half");
+    }
+
+    #[test]
+    fn a_key_older_than_the_clock_ends_as_it_does_elsewhere() {
+        let young = Time(0) + Duration::from_secs(10);
+        let material = key(1, 0).material;
+        let key = EpochKey::until(material, ChainId([1; 8]), 1, young, RHYTHM);
+        assert_eq!(key.end(RHYTHM), young);
+        assert_eq!(key.not_after, young + Duration::from_secs(30));
+        let mut ring = KeyRing::default();
+        ring.install(key, &mut Vec::new());
+        ring.revive(ChainId([1; 8]), RHYTHM, &mut Vec::new());
+        let revived = ring.iter().next().unwrap();
+        assert_eq!(revived.not_after, young + Duration::from_secs(30));
     }
 
     #[test]

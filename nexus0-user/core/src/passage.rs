@@ -66,10 +66,10 @@ impl Node {
     /// Accepts frames under a chain's keys.
     pub(crate) fn hold_keys(&mut self, passage: &Passage) {
         let (chain, number, rhythm) = (passage.chain, passage.number, passage.rhythm);
-        let start = passage.end - rhythm.epoch;
         let current = passage.current.clone();
-        self.install_key(EpochKey::new(current, chain, number, start, rhythm));
+        self.install_key(EpochKey::until(current, chain, number, passage.end, rhythm));
         // Who missed the turn to it holds the one before for longer.
+        let start = passage.end - rhythm.epoch;
         let (end, mut ops) = (start + rhythm.grace(), Vec::new());
         self.keys.end_before(chain, number, end, &mut ops);
         self.ops(ops);

@@ -209,10 +209,7 @@ impl Node {
     fn bid(&mut self, now: Time) -> Option<()> {
         let chain = self.lineage.as_ref()?.chain;
         let next = self.keys.next(chain, now)?;
-        let (number, at) = (
-            next.number.checked_add(1)?,
-            next.activation + self.rhythm.epoch,
-        );
+        let (number, at) = (next.number.checked_add(1)?, next.end(self.rhythm));
         let (chain, material) = (ChainId(self.random()), self.fresh_material(now));
         let key = EpochKey::new(material, chain, number, at, self.rhythm);
         self.counters.preemptions += 1;
@@ -338,7 +335,7 @@ impl Node {
         Some(Reign {
             chain: lineage.chain,
             number: current.number,
-            remaining: (current.activation + self.rhythm.epoch).since(now),
+            remaining: current.end(self.rhythm).since(now),
             rhythm: self.rhythm,
             ego: self.roster.get(lineage.anchor)?.grant.ego(),
             named: named.map_or(KeyId::default(), |(_, next)| next),
@@ -383,7 +380,7 @@ impl Node {
         self.forget_preemption();
         self.event(Event::PreemptionDropped { by });
         let chain = self.lineage.as_ref()?.chain;
-        let half = self.keys.current(chain, now)?.activation + self.rhythm.epoch / 2;
+        let half = self.keys.current(chain, now)?.end(self.rhythm) - self.rhythm.epoch / 2;
         if coming && self.is_anchor() && now >= half {
             self.announce(now);
         }
@@ -407,7 +404,9 @@ impl Node {
         let pending = self.preemption.take_if(|held| held.number <= number)?;
         let named = self.is_anchor() || self.reign_of(now)?.named == pending.key_id;
         let key = self.keys.find(pending.key_id).cloned();
-        let Some(key) = key.filter(|_| named && pending.number == number) else {
+        // Who slept through it for so long has been succeeded itself, or what it follows has.
+        let late = now.since(pending.activation) > self.rhythm.pulses(3, 1);
+        let Some(key) = key.filter(|_| named && !late && pending.number == number) else {
             self.preemption = Some(pending);
             self.forget_preemption();
             return None;
@@ -423,14 +422,15 @@ impl Node {
         key: EpochKey,
     ) -> Option<()> {
         let old = self.lineage.clone()?;
-        let (end, mut ops) = (now + self.rhythm.grace(), Vec::new());
+        let start = key.activation.min(now);
+        let (end, mut ops) = (start + self.rhythm.grace(), Vec::new());
         self.keys.end_before(old.chain, u64::MAX, end, &mut ops);
         self.ops(ops);
         self.install_key(EpochKey::new(
             key.material,
             key.chain,
             key.number,
-            now,
+            start,
             self.rhythm,
         ));
         // What the old anchor has announced itself it holds.

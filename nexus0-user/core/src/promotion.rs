@@ -360,7 +360,7 @@ impl Node {
         let current = self
             .keys
             .current(old.chain, now)
-            .map(|key| key.activation + self.rhythm.epoch);
+            .map(|key| key.end(self.rhythm));
         self.follow(now, old, Reason::SteppedBack);
         match next.or(current) {
             Some(at) => self.timers.set(Timer::Turn, at),

@@ -55,7 +55,7 @@ impl Node {
 
     fn next_turn(&self, chain: crate::id::ChainId, now: Time) -> Option<Time> {
         let next = self.keys.next(chain, now).map(|key| key.activation);
-        next.or_else(|| Some(self.keys.current(chain, now)?.activation + self.rhythm.epoch))
+        next.or_else(|| Some(self.keys.current(chain, now)?.end(self.rhythm)))
     }
 
     fn key_views(&self, now: Time) -> Vec<KeyView> {

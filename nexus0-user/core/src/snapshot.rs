@@ -260,16 +260,15 @@ impl Node {
     fn resume_timers(&mut self, now: Time) -> Option<()> {
         let chain = self.lineage.as_ref()?.chain;
         let next = self.keys.next(chain, now).map(|key| key.activation);
-        let start = self.keys.current(chain, now)?.activation;
-        let half = start + crate::time::part(self.rhythm.epoch, 1, 2);
+        let end = self.keys.current(chain, now)?.end(self.rhythm);
+        let half = end - self.rhythm.epoch / 2;
         if self.is_anchor() {
             self.schedule_epoch(now);
             if next.is_none() && half <= now {
                 self.timers.set(Timer::Announce, now);
             }
         } else {
-            let end = next.unwrap_or(start + self.rhythm.epoch);
-            self.timers.set(Timer::Turn, end);
+            self.timers.set(Timer::Turn, next.unwrap_or(end));
         }
         Some(())
     }

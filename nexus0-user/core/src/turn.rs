@@ -14,7 +14,7 @@ use crate::sabotage::{Sabotage, planted};
 use crate::seal::EpochSeal;
 use crate::secret::Material;
 use crate::send::Under;
-use crate::time::{Time, part, wire_millis};
+use crate::time::{Time, wire_millis};
 use crate::timer::Timer;
 
 /// Bit of [`Announcement::flags`]: the sender promoted itself.
@@ -75,10 +75,9 @@ impl Node {
     /// Sets the times of the current epoch: announcements at 1/2 and 3/4, and its end.
     pub(crate) fn schedule_epoch(&mut self, now: Time) -> Option<()> {
         let chain = self.lineage.as_ref()?.chain;
-        let start = self.keys.current(chain, now)?.activation;
-        let epoch = self.rhythm.epoch;
-        self.timers.set(Timer::Turn, start + epoch);
-        let parts = [(1, 2), (3, 4)].map(|(over, under)| start + part(epoch, over, under));
+        let end = self.keys.current(chain, now)?.end(self.rhythm);
+        self.timers.set(Timer::Turn, end);
+        let parts = [2, 4].map(|of| end - self.rhythm.epoch / of);
         match parts.into_iter().find(|at| *at > now) {
             Some(at) if self.is_anchor() => self.timers.set(Timer::Announce, at),
             _ => self.timers.stop(Timer::Announce),
@@ -107,10 +106,7 @@ impl Node {
         }
         self.drop_silent(now);
         let current = self.keys.current(chain, now)?;
-        let (number, end) = (
-            current.number.checked_add(1)?,
-            current.activation + self.rhythm.epoch,
-        );
+        let (number, end) = (current.number.checked_add(1)?, current.end(self.rhythm));
         let material = if planted(Sabotage::SameSecret) {
             current.material.clone()
         } else {

@@ -101,8 +101,10 @@ impl Drive<'_> {
                 format!("of anchors {rivals:?} it won, not {best:?}"),
             );
         }
-        // Who went for good, under an identity of before, is struck later.
-        let rest = united.and_then(|_| self.wait(limit, Sim::agrees));
+        // Who went for good, under an identity of before, is struck when the anchor draws an epoch; the
+        // last one before a preemptor's it does not draw.
+        let later = limit + self.plan.config.epoch;
+        let rest = united.and_then(|_| self.wait(later, Sim::agrees));
         let Some((united, _)) = united.zip(rest) else {
             let all = self.running();
             let why = self.sim.leader(&all).err().unwrap_or_default();

@@ -212,6 +212,42 @@ fn one_that_dies_too_late_to_be_dropped_is_succeeded_like_any_anchor() {
     assert_eq!(sim.assert_one_anchor(), 0, "the next in rank");
 }
 
+/// Lets the preemptor sleep from shortly before its turn until `late` after it.
+fn overslept(seed: u64, late: Duration) -> Sim {
+    let mut sim = with_joiner(seed);
+    announced(&mut sim);
+    let activation = sim.node(0).preemption.as_ref().unwrap().activation;
+    sim.run((activation - seconds(3)).since(sim.now));
+    sim.suspend(3);
+    sim.run(seconds(3) + late);
+    sim.resume(3);
+    sim
+}
+
+#[test]
+fn one_that_sleeps_through_its_turn_does_not_reign_when_it_wakes() {
+    for seed in 0..3 {
+        let mut sim = overslept(seed, seconds(17));
+        sim.run(seconds(1));
+        let ruled = preempted(&sim).into_iter().filter(|(host, _)| *host == 3);
+        assert_eq!(ruled.count(), 0, "seed {seed}: others have gone on");
+        sim.run(seconds(20));
+        assert_eq!(sim.assert_one_anchor(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn one_that_turns_a_little_late_ends_its_epoch_when_the_others_do() {
+    for seed in 0..3 {
+        let sim = overslept(seed, seconds(4));
+        assert_eq!(sim.anchors(), [3], "seed {seed}");
+        let turn = |host: usize| sim.node(host).view(sim.now).turn;
+        let (own, others) = (turn(3).unwrap(), turn(1).unwrap());
+        let apart = own.since(others).max(others.since(own));
+        assert!(apart < Duration::from_millis(20), "seed {seed}: {apart:?}");
+    }
+}
+
 #[test]
 fn when_the_old_anchor_dies_first_the_preemptor_leads_all_the_same() {
     for (seed, later) in [(0, 1), (1, 20), (2, 40), (3, 70), (4, 85)] {

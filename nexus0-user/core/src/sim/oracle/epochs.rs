@@ -52,6 +52,8 @@ pub(super) struct Epochs {
     /// Chains that a host is not in any more, and since when.
     left: BTreeMap<(usize, ChainId), Time>,
     held: BTreeMap<usize, ChainId>,
+    /// Keys that a host holds.
+    holds: BTreeMap<usize, BTreeSet<KeyId>>,
     /// Chains whose anchor called one epoch by two keys: nobody knows which turn is the right one.
     disputed: BTreeSet<ChainId>,
 }
@@ -65,6 +67,7 @@ impl Epochs {
             late: BTreeMap::new(),
             left: BTreeMap::new(),
             held: BTreeMap::new(),
+            holds: BTreeMap::new(),
             disputed: BTreeSet::new(),
         }
     }
@@ -123,6 +126,19 @@ impl Epochs {
         self.left.remove(&(host, chain));
         if let Some(old) = self.held.insert(host, chain).filter(|old| *old != chain) {
             self.left.insert((host, old), now);
+        }
+    }
+
+    /// A host holds these keys. One that it did not hold before somebody has just told it: it comes back to
+    /// the chain, before it follows it.
+    pub(super) fn holds(&mut self, host: usize, node: &Node) {
+        let keys = node.keys.iter().map(|key| (key.material.id, key.chain));
+        let now: BTreeMap<KeyId, ChainId> = keys.collect();
+        let before = self.holds.insert(host, now.keys().copied().collect());
+        for (key, chain) in now {
+            if !before.as_ref().is_some_and(|before| before.contains(&key)) {
+                self.left.remove(&(host, chain));
+            }
         }
     }
 

@@ -430,6 +430,7 @@ impl Watch {
             self.secrets.add(&key.material.seal);
             self.check("fresh-secret", now, index, held);
         }
+        self.epochs.holds(index, node);
         let held = caps::check(node);
         self.check("caps", now, index, held);
         let held = versions::keys(node);

@@ -143,6 +143,22 @@ const PAST: &[(u64, &str)] = &[
         479,
         "a filter went on passing frames of an expelled node that only an earlier controller had met",
     ),
+    (
+        4423,
+        "a preemptor that slept through its turn reigned when it woke, and began the epoch anew",
+    ),
+    (
+        8437,
+        "a host that had just booted honoured a key that began before its clock did for longer",
+    ),
+    (
+        10945,
+        "the bound for a heal did not know that no roster is drawn up in the epoch before a preemptor's",
+    ),
+    (
+        12491,
+        "the oracle forgot that who merges holds the winner's key before it follows it",
+    ),
 ];
 
 #[test]
