@@ -53,7 +53,9 @@ impl Identity {
 
     /// Ed25519 over the message.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.signing.sign(message).to_bytes()
+        let signature = self.signing.sign(message).to_bytes();
+        crate::memo::signed(&self.public_key(), message, &signature);
+        signature
     }
 }
 

@@ -107,6 +107,22 @@ pub(crate) fn verified(
     })
 }
 
+/// The key's owner made this signature itself: it is valid (RFC 8032), so nobody needs to check it.
+pub(crate) fn signed(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) {
+    MEMO.with_borrow_mut(|held| {
+        let index = word(signature, 0) as usize & (SIGNATURES - 1);
+        let memo = held.as_mut();
+        if let Some(slot) = memo.and_then(|memo| memo.signatures.get_mut(index)) {
+            *slot = Some(Signature {
+                key: *key,
+                message: message.to_vec(),
+                signature: *signature,
+                valid: true,
+            });
+        }
+    });
+}
+
 /// HMAC-SHA256 of header and body under a key.
 pub(crate) fn tag(key: &Midstates, frame: &[u8]) -> Option<[u8; TAG_LEN]> {
     MEMO.with_borrow_mut(|held| {
@@ -160,6 +176,20 @@ mod tests {
         assert_eq!(Remembering::counts(), (1, 4));
         drop(memo);
         assert!(!verified(&key, b"pulse", &signature, || false), "forgotten");
+    }
+
+    #[test]
+    fn a_signature_is_remembered_where_it_was_made_as_checking_finds_it() {
+        let identity = crate::identity::Identity::from_seed(&[1; 32]);
+        let check = |message: &[u8], signature: &[u8; 64]| {
+            crate::identity::verify_strict(&identity.public_key(), message, signature)
+        };
+        let memo = Remembering::new();
+        let signature = identity.sign(b"pulse");
+        assert!(check(b"pulse", &signature) && !check(b"pulsf", &signature));
+        assert_eq!(Remembering::counts(), (1, 1), "one was remembered");
+        drop(memo);
+        assert!(check(b"pulse", &signature), "and is valid");
     }
 
     #[test]
