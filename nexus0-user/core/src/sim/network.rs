@@ -169,7 +169,7 @@ impl Sim {
         if let Some(watch) = self.watch.as_mut() {
             let bytes = frames.iter().map(|(_, payload)| payload.len()).sum();
             let answers = frames.iter().filter_map(|(_, payload)| answered(payload));
-            let answered = answers.max().unwrap_or(0);
+            let answered = answers.sum();
             if watch.reacted(self.now, index, cause, bytes, answered, breaks) {
                 cause = &Cause::Command;
             }
