@@ -198,12 +198,8 @@ pub(crate) struct Flood<'a> {
 }
 
 impl Flood<'_> {
-    /// How much a counter rises a second, read in the attacker's namespace once the flood is at its height.
-    pub(crate) fn rate(
-        &self,
-        window: Duration,
-        counter: impl Fn() -> Result<u64> + Sync,
-    ) -> Result<f64> {
+    /// Does something in the attacker's namespace while the flood goes on.
+    pub(crate) fn during<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let stop = AtomicBool::new(false);
         let bounds = Bounds {
             frames: u64::MAX,
@@ -215,12 +211,21 @@ impl Flood<'_> {
                     self.generator
                         .pump(self.frames, self.processors, self.pace, bounds, &stop)
                 });
-                let measured = risen(window, &counter);
+                let done = work();
                 stop.store(true, Ordering::Relaxed);
                 pump.join().map_err(|_| anyhow!("the flood panicked"))??;
-                measured
+                done
             })
         })?
+    }
+
+    /// How much a counter rises a second, read in the attacker's namespace once the flood is at its height.
+    pub(crate) fn rate(
+        &self,
+        window: Duration,
+        counter: impl Fn() -> Result<u64> + Send,
+    ) -> Result<f64> {
+        self.during(|| risen(window, counter))
     }
 }
 

@@ -9,6 +9,8 @@ use nexus0_common::wire::{Class, FrameType, Header, LOWEST_VERSION, authenticate
 pub(crate) const OWN: [u8; 16] = address(1);
 /// Where the mesh frame begins.
 pub(crate) const PAYLOAD: usize = 62;
+/// Where its body begins.
+pub(crate) const BODY: usize = PAYLOAD + 24;
 /// Different frames of a flood.
 pub(crate) const DIFFERENT: u64 = 4096;
 

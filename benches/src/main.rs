@@ -3,8 +3,10 @@
 mod end_to_end;
 mod engine;
 mod frames;
+mod goodput;
 mod host;
 mod peers;
+mod plot;
 mod report;
 mod results;
 mod user_space;
@@ -54,6 +56,8 @@ enum Part {
     Program,
     /// Beside its peers, on a veth pair.
     EndToEnd,
+    /// What members get through a flood.
+    Goodput,
 }
 
 impl Options {
@@ -110,6 +114,9 @@ fn measure(options: &Options, missing: Vec<String>) -> Result<Results> {
     if options.wants(Part::EndToEnd) {
         let effort = end_to_end::Effort::new(options.quick);
         results.end_to_end = end_to_end::measure(effort)?;
+    }
+    if options.wants(Part::Goodput) {
+        results.goodput = goodput::measure(options.quick)?;
     }
     Ok(results)
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::end_to_end;
 use crate::engine::Figures;
-use crate::host::{self, Machine};
+use crate::goodput::Goodput;
+use crate::host::{HostHmac, Machine};
 
 /// Version of this layout.
 const SCHEMA: u32 = 1;
@@ -28,9 +29,10 @@ pub(crate) struct Results {
     pub(crate) program_ns_without_perfmon: Nanoseconds,
     /// The same and more, by capability set.
     pub(crate) programs: Vec<Figures>,
-    /// An HMAC over a pulse's 55 bytes by the `hmac` and `sha2` crates.
-    pub(crate) host_hmac_ns: u64,
+    pub(crate) host_hmac_ns: HostHmac,
     pub(crate) end_to_end: Vec<end_to_end::Row>,
+    /// Not measured on a single processor.
+    pub(crate) goodput: Option<Goodput>,
     /// Peers that are not installed, and their packages.
     pub(crate) missing: Vec<String>,
 }
@@ -59,8 +61,9 @@ impl Results {
             program_ns: Nanoseconds::new(),
             program_ns_without_perfmon: Nanoseconds::new(),
             programs: Vec::new(),
-            host_hmac_ns: host::hmac_nanoseconds(),
+            host_hmac_ns: HostHmac::measure(),
             end_to_end: Vec::new(),
+            goodput: None,
             missing,
         }
     }

@@ -10,6 +10,7 @@ pub mod hex;
 pub mod lab;
 mod sim;
 pub mod store;
+pub mod svg;
 #[cfg(test)]
 mod test_folder;
 mod traffic;

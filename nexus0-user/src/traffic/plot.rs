@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::peers::Peer;
 use super::report::{Case, Report, Row, System};
+use crate::svg::{apart, curve, open};
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 712.0;
@@ -12,22 +13,10 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 590.0;
 /// Where the peers stand, beside the names of the curves.
 const PEERS: f64 = 700.0;
-/// Between two lines of text.
-const LINE: f64 = 15.0;
-
-const STYLE: &str = "\
-svg{--ink:#1f2328;--faint:#d0d7de;--paper:#ffffff;--a:#0969da;--b:#cf222e;--c:#9a6700;--d:#1a7f37;--e:#59636e}\
-@media(prefers-color-scheme:dark){svg{--ink:#e6edf3;--faint:#30363d;--paper:#0d1117;--a:#58a6ff;--b:#ff7b72;\
---c:#d29922;--d:#3fb950;--e:#9198a1}}\
-text{font:12px system-ui,sans-serif;fill:var(--ink)}.t{font-size:15px;font-weight:600}.s{fill:var(--e)}";
-
 /// Hand-written SVG.
 pub(crate) fn plot(report: &Report) -> String {
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-label=\"Bytes and messages per node and minute over the number of nodes\">\n<style>{STYLE}</style>\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"var(--paper)\"/>\n"
-    );
+    let label = "Bytes and messages per node and minute over the number of nodes";
+    let mut svg = open(WIDTH, HEIGHT, label);
     let bytes = Panel::bytes(report);
     bytes.draw(&mut svg, report, "Bytes per node and idle minute");
     peers(&mut svg, report, &bytes);
@@ -151,35 +140,6 @@ fn idle(report: &Report) -> impl Iterator<Item = &Row> {
     report.rows.iter().filter(|row| row.case == Case::Idle)
 }
 
-fn curve(svg: &mut String, points: &[(f64, f64)], colour: &str) {
-    let line: Vec<String> = points
-        .iter()
-        .map(|(x, y)| format!("{x:.1},{y:.1}"))
-        .collect();
-    let _ = writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"var({colour})\" stroke-width=\"2\"/>",
-        line.join(" ")
-    );
-    for (x, y) in points {
-        let _ = writeln!(
-            svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"var({colour})\"/>"
-        );
-    }
-}
-
-/// Words at their heights, pushed down where they would meet.
-fn apart<T>(mut words: Vec<(f64, T)>) -> Vec<(f64, T)> {
-    words.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let mut free = f64::MIN;
-    for (y, _) in &mut words {
-        *y = y.max(free);
-        free = *y + LINE;
-    }
-    words
-}
-
 /// Peers are known for ten nodes only, so they stand beside the field, at its scale.
 fn peers(svg: &mut String, report: &Report, panel: &Panel) {
     let _ = writeln!(
@@ -224,14 +184,5 @@ mod tests {
                 assert!((LEFT..=RIGHT).contains(&x) && (top..=bottom).contains(&y));
             }
         }
-    }
-
-    #[test]
-    fn names_of_curves_that_meet_stand_below_each_other() {
-        let heights: Vec<f64> = apart(vec![(30.0, ()), (10.0, ()), (11.0, ())])
-            .iter()
-            .map(|(y, ())| *y)
-            .collect();
-        assert_eq!(heights, [10.0, 25.0, 40.0]);
     }
 }

@@ -1,0 +1,326 @@
+//! What is left for members while a flood rises: their share of delivered frames and how late they come, at
+//! the application's socket, with the filter and with verification in user space alone.
+//!
+//! The first processor belongs to the defended machine, its receive path (one queue, polled by a kernel
+//! thread) and its application; the last one to the link, attacker and members.
+
+use std::net::UdpSocket;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use anyhow::{Context, Result, ensure};
+use aya::programs::XdpMode;
+use nexus0::flood::capture::packet_socket;
+use nexus0::flood::{Generator, Pace};
+use nexus0::lab::interface;
+use nexus0::lab::load::last_processor;
+use nexus0::lab::pair::{Pair, Receive};
+use nexus0::lab::process::pin_to;
+use nexus0::lab::topology::INTERFACE;
+use nexus0_common::auth::FrameKey;
+use nexus0_common::wire::{Class, FrameType};
+use nix::libc;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use serde::Serialize;
+
+use crate::end_to_end::Flood;
+use crate::frames::{self, BODY, Genuine, PAYLOAD};
+use crate::verifier::{self, Judged};
+use crate::world::World;
+
+const MEMBERS: u32 = 16;
+/// Frames of all members a second, half of them pulses, half data.
+const RATE: u64 = 2_000;
+/// SHA-256 blocks of a DATA frame: 151 bytes of body.
+const DATA_BLOCKS: usize = 3;
+/// Until a flood is at its height, and until what is queued is delivered.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Less than this share of frames lost in the ring is a hiccup of the machine.
+const RING_NOISE: f64 = 1e-4;
+/// Where the members' frames carry the moment they were sent.
+const STAMP: usize = BODY - PAYLOAD;
+
+/// One speed of the flood.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Point {
+    /// Forged frames a second.
+    pub(crate) offered_per_second: f64,
+    /// Share of them that found the receive ring full.
+    pub(crate) ring_lost: f64,
+    /// Members' frames.
+    pub(crate) sent: u64,
+    pub(crate) delivered: u64,
+    /// Of the delivered ones, from the sender's clock to the application's.
+    pub(crate) p50_microseconds: f64,
+    pub(crate) p99_microseconds: f64,
+}
+
+impl Point {
+    pub(crate) fn share(&self) -> f64 {
+        self.delivered as f64 / self.sent.max(1) as f64
+    }
+
+    /// Whether the receive ring is too small for what comes.
+    pub(crate) fn overflows(&self) -> bool {
+        self.ring_lost > RING_NOISE
+    }
+}
+
+/// Both sweeps.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Goodput {
+    pub(crate) members_per_second: u64,
+    pub(crate) seconds_per_point: f64,
+    pub(crate) with_filter: Vec<Point>,
+    pub(crate) without_filter: Vec<Point>,
+}
+
+impl Goodput {
+    /// The least share delivered with the filter where the ring does not overflow, and the fastest such flood.
+    pub(crate) fn below_the_knee(&self) -> Option<(f64, f64)> {
+        let calm = self.with_filter.iter().filter(|point| !point.overflows());
+        calm.map(|point| (point.share(), point.offered_per_second))
+            .reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+    }
+
+    /// How many times as many are delivered as without it, the least of all speeds at which the ring
+    /// overflows with the filter as well.
+    pub(crate) fn beyond_the_knee(&self) -> Option<f64> {
+        let both = self.with_filter.iter().zip(&self.without_filter);
+        both.filter(|(with, _)| with.overflows())
+            .map(|(with, without)| with.share() / without.share().max(f64::MIN_POSITIVE))
+            .min_by(f64::total_cmp)
+    }
+}
+
+/// Sweeps the flood; `None` on a single processor, which cannot be both sides.
+pub(crate) fn measure(quick: bool) -> Result<Option<Goodput>> {
+    if last_processor() == 0 {
+        return Ok(None);
+    }
+    let (seconds, rates): (_, &[u64]) = if quick {
+        (0.5, &[0, 500_000, 2_000_000])
+    } else {
+        (
+            5.0,
+            &[
+                0, 100_000, 200_000, 300_000, 400_000, 600_000, 800_000, 1_000_000, 1_500_000,
+                2_000_000, 2_500_000, 3_000_000, 4_000_000, 5_000_000, 6_000_000,
+            ],
+        )
+    };
+    let paces: Vec<Option<Pace>> = rates
+        .iter()
+        .map(|rate| (*rate > 0).then_some(Pace::Even(*rate)))
+        .chain([Some(Pace::Flat)])
+        .collect();
+    let sweep = |filtered: bool| -> Result<Vec<Point>> {
+        let mut side = Side::new(filtered)?;
+        let mut points = Vec::new();
+        for pace in &paces {
+            eprintln!("goodput, filter {filtered}: {pace:?}");
+            points.push(side.point(*pace, Duration::from_secs_f64(seconds))?);
+        }
+        points.sort_by(|one: &Point, other| {
+            one.offered_per_second.total_cmp(&other.offered_per_second)
+        });
+        Ok(points)
+    };
+    Ok(Some(Goodput {
+        members_per_second: RATE,
+        seconds_per_point: seconds,
+        with_filter: sweep(true)?,
+        without_filter: sweep(false)?,
+    }))
+}
+
+/// A link with its defended end set up.
+struct Side {
+    generator: Generator,
+    flood: Vec<Vec<u8>>,
+    sequence: u64,
+    // Dropped before the namespaces go.
+    _filter: Option<World>,
+    pair: Pair,
+}
+
+impl Side {
+    fn new(filtered: bool) -> Result<Self> {
+        let receive = if filtered {
+            Receive::Driver
+        } else {
+            Receive::Stack
+        };
+        let pair = Pair::build(1, receive)?;
+        let mut filter = None;
+        if filtered {
+            let mut world = World::with_members(MEMBERS)?;
+            let index = pair.index()?;
+            pair.own.within(|| world.attach(index, XdpMode::Driver))??;
+            filter = Some(world);
+        }
+        poll_in_a_thread(&pair, 0)?;
+        Ok(Self {
+            generator: pair.generator()?,
+            flood: frames::forgeries(&frames::key(), MEMBERS),
+            sequence: 0,
+            _filter: filter,
+            pair,
+        })
+    }
+
+    fn point(&mut self, pace: Option<Pace>, duration: Duration) -> Result<Point> {
+        let socket = self.pair.own.within(|| verifier::socket(None))??;
+        let (judged, stop) = (Judged::default(), AtomicBool::new(false));
+        let mut delays = Vec::new();
+        let (first, pair, generator, flood) =
+            (self.sequence, &self.pair, &self.generator, &self.flood);
+        let (sent, counters) = thread::scope(|scope| {
+            scope.spawn(|| application(&socket, &judged, &stop, &mut delays));
+            let work = || {
+                thread::sleep(SETTLE);
+                let before = interface::counters_of(INTERFACE)?;
+                let sent = send(first, duration)?;
+                let after = interface::counters_of(INTERFACE)?;
+                Ok((sent, (before, after)))
+            };
+            let done = match pace {
+                None => pair.attacker.within(work)?,
+                Some(pace) => Flood {
+                    pair,
+                    generator,
+                    frames: flood,
+                    processors: &[last_processor()],
+                    pace,
+                }
+                .during(work),
+            };
+            thread::sleep(SETTLE);
+            stop.store(true, Ordering::Relaxed);
+            done
+        })?;
+        self.sequence += sent;
+        let (before, after) = counters;
+        let lost = (after.send_dropped - before.send_dropped) as f64;
+        let offered = (after.sent - before.sent) as f64 + lost - sent as f64;
+        delays.sort_unstable();
+        Ok(Point {
+            offered_per_second: offered.max(0.0) / duration.as_secs_f64(),
+            ring_lost: lost / (offered + sent as f64).max(1.0),
+            sent,
+            delivered: delays.len() as u64,
+            p50_microseconds: quantile(&delays, 0.50),
+            p99_microseconds: quantile(&delays, 0.99),
+        })
+    }
+}
+
+fn quantile(sorted: &[u64], share: f64) -> f64 {
+    let index = (sorted.len() as f64 * share) as usize;
+    sorted
+        .get(index.min(sorted.len().saturating_sub(1)))
+        .map_or(f64::NAN, |nanoseconds| *nanoseconds as f64 / 1e3)
+}
+
+/// Verifies whatever comes, as a node does also behind the filter.
+fn application(socket: &UdpSocket, judged: &Judged, stop: &AtomicBool, delays: &mut Vec<u64>) {
+    pin_to(0).ok();
+    verifier::by_the_many(socket, judged, stop, |payload| {
+        let stamp = payload.get(STAMP..).and_then(<[u8]>::first_chunk);
+        delays.extend(stamp.map(|stamp| now().saturating_sub(u64::from_be_bytes(*stamp))));
+    });
+}
+
+/// Sends the members' frames at their rate from the calling thread's namespace; how many.
+fn send(first: u64, duration: Duration) -> Result<u64> {
+    pin_to(last_processor())?;
+    come_first();
+    let socket = packet_socket(interface::index(INTERFACE)?, 0)?;
+    let key = frames::key();
+    let (start, total) = (
+        Instant::now(),
+        (RATE as f64 * duration.as_secs_f64()) as u64,
+    );
+    for number in 0..total {
+        let due = Duration::from_nanos(1_000_000_000 / RATE * number);
+        thread::sleep(due.saturating_sub(start.elapsed()));
+        socket
+            .send(&frame(&key, first + number))
+            .or_else(|error| match error.raw_os_error() {
+                // A full ring; the frame counts as lost.
+                Some(libc::ENOBUFS) => Ok(0),
+                _ => Err(error),
+            })
+            .context("cannot send a member's frame")?;
+    }
+    Ok(total)
+}
+
+fn frame(key: &FrameKey, number: u64) -> Vec<u8> {
+    let (turn, data) = (number / 2, number % 2 == 1);
+    let (member, sequence) = (turn as u32 % MEMBERS, turn / u64::from(MEMBERS));
+    let stamp = now().to_be_bytes();
+    if !data {
+        return Genuine::pulse(member, sequence).frame(key, 1, &stamp);
+    }
+    Genuine {
+        frame_type: FrameType::Data,
+        class: Class::Unicast,
+        member,
+        sequence,
+    }
+    .frame(key, DATA_BLOCKS, &stamp)
+}
+
+/// Nanoseconds of a clock that both sides share.
+fn now() -> u64 {
+    let clock = nix::time::ClockId::CLOCK_MONOTONIC;
+    let time = nix::time::clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
+    time.as_nanos() as u64
+}
+
+/// Members are machines of their own: the attacker's thread must not make theirs wait.
+fn come_first() {
+    let parameter = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameter lives through the call; on failure the priority stays as it was.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) };
+}
+
+/// Lets a kernel thread on one processor poll the defended interface, at this process's own priority.
+fn poll_in_a_thread(pair: &Pair, processor: usize) -> Result<()> {
+    let before = pollers()?;
+    let write = format!("echo 1 > /sys/class/net/{INTERFACE}/threaded");
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", pair.own.name(), "sh", "-c", &write]);
+    nexus0::lab::process::run(&mut command)?;
+    let new: Vec<i32> = pollers()?
+        .into_iter()
+        .filter(|pid| !before.contains(pid))
+        .collect();
+    ensure!(!new.is_empty(), "the kernel polls {INTERFACE} in no thread");
+    let mut set = CpuSet::new();
+    set.set(processor)?;
+    for pid in new {
+        sched_setaffinity(Pid::from_raw(pid), &set).context("cannot pin the polling thread")?;
+        // SAFETY: no memory is involved; on failure the priority stays as it was.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, pid as u32, -20) };
+    }
+    Ok(())
+}
+
+/// Kernel threads that poll an interface of this name.
+fn pollers() -> Result<Vec<i32>> {
+    let prefix = format!("napi/{INTERFACE}-");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")?.filter_map(Result::ok) {
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let pid = entry.file_name().to_string_lossy().parse();
+        if let (true, Ok(pid)) = (name.starts_with(&prefix), pid) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
