@@ -7,13 +7,13 @@
 use std::net::UdpSocket;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aya::programs::XdpMode;
-use nexus0::flood::capture::packet_socket;
-use nexus0::flood::{Generator, Pace};
+use nexus0::flood::{Bounds, Generator, Interspersed, Pace, Report, Templates};
+use nexus0::lab::account::Interface;
 use nexus0::lab::interface;
 use nexus0::lab::load::last_processor;
 use nexus0::lab::pair::{Pair, Receive};
@@ -21,13 +21,12 @@ use nexus0::lab::process::pin_to;
 use nexus0::lab::topology::INTERFACE;
 use nexus0_common::auth::FrameKey;
 use nexus0_common::wire::{Class, FrameType};
-use nix::libc;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use crate::end_to_end::Flood;
 use crate::frames::{self, BODY, Genuine, PAYLOAD};
+use crate::precedence;
 use crate::verifier::{self, Judged};
 use crate::world::World;
 
@@ -36,12 +35,16 @@ const MEMBERS: u32 = 16;
 const RATE: u64 = 2_000;
 /// SHA-256 blocks of a DATA frame: 151 bytes of body.
 const DATA_BLOCKS: usize = 3;
+/// Ranks of what runs on the defended machine: polling must not starve the application.
+const POLLING: i32 = 1;
+const APPLICATION: i32 = 2;
 /// Until a flood is at its height, and until what is queued is delivered.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Less than this share of frames lost in the ring is a hiccup of the machine.
-const RING_NOISE: f64 = 1e-4;
-/// Where the members' frames carry the moment they were sent.
-const STAMP: usize = BODY - PAYLOAD;
+/// A ring that loses a smaller share is large enough but for hiccups of the machine.
+const RING_NOISE: f64 = 0.005;
+/// Where the members' frames carry their number.
+const NUMBER: usize = BODY - PAYLOAD;
+const TICK: Duration = Duration::from_millis(5);
 
 /// One speed of the flood.
 #[derive(Clone, Debug, Serialize)]
@@ -79,11 +82,15 @@ pub(crate) struct Goodput {
 }
 
 impl Goodput {
-    /// The least share delivered with the filter where the ring does not overflow, and the fastest such flood.
-    pub(crate) fn below_the_knee(&self) -> Option<(f64, f64)> {
+    /// With the filter, where the ring does not overflow: the least share delivered, the least share of what
+    /// the ring took, and the fastest such flood.
+    pub(crate) fn below_the_knee(&self) -> Option<(f64, f64, f64)> {
         let calm = self.with_filter.iter().filter(|point| !point.overflows());
-        calm.map(|point| (point.share(), point.offered_per_second))
-            .reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+        calm.map(|point| {
+            let taken = point.share() / (1.0 - point.ring_lost);
+            (point.share(), taken.min(1.0), point.offered_per_second)
+        })
+        .reduce(|one, other| (one.0.min(other.0), one.1.min(other.1), one.2.max(other.2)))
     }
 
     /// How many times as many are delivered as without it, the least of all speeds at which the ring
@@ -105,10 +112,10 @@ pub(crate) fn measure(quick: bool) -> Result<Option<Goodput>> {
         (0.5, &[0, 500_000, 2_000_000])
     } else {
         (
-            5.0,
+            4.0,
             &[
-                0, 100_000, 200_000, 300_000, 400_000, 600_000, 800_000, 1_000_000, 1_500_000,
-                2_000_000, 2_500_000, 3_000_000, 4_000_000, 5_000_000, 6_000_000,
+                0, 100_000, 250_000, 500_000, 750_000, 1_000_000, 1_500_000, 2_000_000, 2_500_000,
+                3_000_000, 3_500_000, 4_000_000,
             ],
         )
     };
@@ -173,49 +180,78 @@ impl Side {
     }
 
     fn point(&mut self, pace: Option<Pace>, duration: Duration) -> Result<Point> {
+        let others = Interspersed {
+            frames: self.members((RATE as f64 * duration.as_secs_f64()) as u64),
+            per_second: RATE,
+        };
+        let (pace, limit) = pace.map_or((Pace::Flat, 0), |pace| (pace, u64::MAX));
+        let templates = [Templates::load_mixed(&self.flood, pace, limit, &others)?];
         let socket = self.pair.own.within(|| verifier::socket(None))??;
         let (judged, stop) = (Judged::default(), AtomicBool::new(false));
-        let mut delays = Vec::new();
-        let (first, pair, generator, flood) =
-            (self.sequence, &self.pair, &self.generator, &self.flood);
-        let (sent, counters) = thread::scope(|scope| {
-            scope.spawn(|| application(&socket, &judged, &stop, &mut delays));
-            let work = || {
+        let mut arrived = Vec::new();
+        let (generator, attacker) = (&self.generator, &self.pair.attacker);
+        let (report, counters) = thread::scope(|scope| {
+            scope.spawn(|| application(&socket, &judged, &stop, &mut arrived));
+            let done = attacker.within(|| {
                 thread::sleep(SETTLE);
                 let before = interface::counters_of(INTERFACE)?;
-                let sent = send(first, duration)?;
-                let after = interface::counters_of(INTERFACE)?;
-                Ok((sent, (before, after)))
-            };
-            let done = match pace {
-                None => pair.attacker.within(work)?,
-                Some(pace) => Flood {
-                    pair,
-                    generator,
-                    frames: flood,
-                    processors: &[last_processor()],
-                    pace,
-                }
-                .during(work),
-            };
+                let report = send(generator, &templates, others.frames.len() as u64, duration)?;
+                anyhow::Ok((report, (before, interface::counters_of(INTERFACE)?)))
+            });
             thread::sleep(SETTLE);
             stop.store(true, Ordering::Relaxed);
-            done
+            done?
         })?;
-        self.sequence += sent;
-        let (before, after) = counters;
-        let lost = (after.send_dropped - before.send_dropped) as f64;
-        let offered = (after.sent - before.sent) as f64 + lost - sent as f64;
+        let (before, after): (Interface, Interface) = counters;
+        let lost = after.send_dropped - before.send_dropped;
+        let through = after.sent - before.sent;
+        let mut delays = arrived
+            .iter()
+            .map(|(number, at)| Ok(at.saturating_sub(templates[0].sent_at(*number)?)))
+            .collect::<Result<Vec<u64>>>()?;
         delays.sort_unstable();
         Ok(Point {
-            offered_per_second: offered.max(0.0) / duration.as_secs_f64(),
-            ring_lost: lost / (offered + sent as f64).max(1.0),
-            sent,
+            offered_per_second: report.offered as f64 / report.seconds,
+            ring_lost: lost as f64 / (lost + through).max(1) as f64,
+            sent: templates[0].interspersed()?,
             delivered: delays.len() as u64,
             p50_microseconds: quantile(&delays, 0.50),
             p99_microseconds: quantile(&delays, 0.99),
         })
     }
+
+    /// The members' next frames, each with its number.
+    fn members(&mut self, count: u64) -> Vec<Vec<u8>> {
+        let (key, first) = (frames::key(), self.sequence);
+        self.sequence += count;
+        (0..count)
+            .map(|number| frame(&key, first + number, number as u32))
+            .collect()
+    }
+}
+
+/// Floods until all of the members' frames are through.
+fn send(
+    generator: &Generator,
+    templates: &[Templates],
+    members: u64,
+    duration: Duration,
+) -> Result<Report> {
+    let stop = AtomicBool::new(false);
+    let bounds = Bounds {
+        frames: u64::MAX,
+        duration: 3 * duration,
+    };
+    let processors = [last_processor()];
+    thread::scope(|scope| {
+        let pump = || generator.pump_loaded(templates, &processors, bounds, &stop);
+        let pump = scope.spawn(pump);
+        while !pump.is_finished() && templates[0].interspersed()? < members {
+            thread::sleep(TICK);
+        }
+        stop.store(true, Ordering::Relaxed);
+        pump.join().map_err(|_| anyhow!("the flood panicked"))?
+    })
 }
 
 fn quantile(sorted: &[u64], share: f64) -> f64 {
@@ -225,46 +261,28 @@ fn quantile(sorted: &[u64], share: f64) -> f64 {
         .map_or(f64::NAN, |nanoseconds| *nanoseconds as f64 / 1e3)
 }
 
-/// Verifies whatever comes, as a node does also behind the filter.
-fn application(socket: &UdpSocket, judged: &Judged, stop: &AtomicBool, delays: &mut Vec<u64>) {
+/// Verifies whatever comes, as a node does also behind the filter; notes numbers and moments.
+fn application(
+    socket: &UdpSocket,
+    judged: &Judged,
+    stop: &AtomicBool,
+    arrived: &mut Vec<(u32, u64)>,
+) {
     pin_to(0).ok();
+    precedence::real_time(0, APPLICATION);
     verifier::by_the_many(socket, judged, stop, |payload| {
-        let stamp = payload.get(STAMP..).and_then(<[u8]>::first_chunk);
-        delays.extend(stamp.map(|stamp| now().saturating_sub(u64::from_be_bytes(*stamp))));
+        let number = payload.get(NUMBER..).and_then(<[u8]>::first_chunk);
+        arrived.extend(number.map(|number| (u32::from_be_bytes(*number), now())));
     });
 }
 
-/// Sends the members' frames at their rate from the calling thread's namespace; how many.
-fn send(first: u64, duration: Duration) -> Result<u64> {
-    pin_to(last_processor())?;
-    come_first();
-    let socket = packet_socket(interface::index(INTERFACE)?, 0)?;
-    let key = frames::key();
-    let (start, total) = (
-        Instant::now(),
-        (RATE as f64 * duration.as_secs_f64()) as u64,
-    );
-    for number in 0..total {
-        let due = Duration::from_nanos(1_000_000_000 / RATE * number);
-        thread::sleep(due.saturating_sub(start.elapsed()));
-        socket
-            .send(&frame(&key, first + number))
-            .or_else(|error| match error.raw_os_error() {
-                // A full ring; the frame counts as lost.
-                Some(libc::ENOBUFS) => Ok(0),
-                _ => Err(error),
-            })
-            .context("cannot send a member's frame")?;
-    }
-    Ok(total)
-}
-
-fn frame(key: &FrameKey, number: u64) -> Vec<u8> {
-    let (turn, data) = (number / 2, number % 2 == 1);
-    let (member, sequence) = (turn as u32 % MEMBERS, turn / u64::from(MEMBERS));
-    let stamp = now().to_be_bytes();
+/// A pulse and a DATA frame in turn, of one member after the other.
+fn frame(key: &FrameKey, turn: u64, number: u32) -> Vec<u8> {
+    let (pair, data) = (turn / 2, turn % 2 == 1);
+    let (member, sequence) = (pair as u32 % MEMBERS, pair / u64::from(MEMBERS));
+    let number = number.to_be_bytes();
     if !data {
-        return Genuine::pulse(member, sequence).frame(key, 1, &stamp);
+        return Genuine::pulse(member, sequence).frame(key, 1, &number);
     }
     Genuine {
         frame_type: FrameType::Data,
@@ -272,7 +290,7 @@ fn frame(key: &FrameKey, number: u64) -> Vec<u8> {
         member,
         sequence,
     }
-    .frame(key, DATA_BLOCKS, &stamp)
+    .frame(key, DATA_BLOCKS, &number)
 }
 
 /// Nanoseconds of a clock that both sides share.
@@ -280,13 +298,6 @@ fn now() -> u64 {
     let clock = nix::time::ClockId::CLOCK_MONOTONIC;
     let time = nix::time::clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
     time.as_nanos() as u64
-}
-
-/// Members are machines of their own: the attacker's thread must not make theirs wait.
-fn come_first() {
-    let parameter = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the parameter lives through the call; on failure the priority stays as it was.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) };
 }
 
 /// Lets a kernel thread on one processor poll the defended interface, at this process's own priority.
@@ -305,8 +316,7 @@ fn poll_in_a_thread(pair: &Pair, processor: usize) -> Result<()> {
     set.set(processor)?;
     for pid in new {
         sched_setaffinity(Pid::from_raw(pid), &set).context("cannot pin the polling thread")?;
-        // SAFETY: no memory is involved; on failure the priority stays as it was.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, pid as u32, -20) };
+        precedence::real_time(pid, POLLING);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod goodput;
 mod host;
 mod peers;
 mod plot;
+mod precedence;
 mod report;
 mod results;
 mod user_space;
@@ -15,15 +16,16 @@ mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::{env, fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use nexus0::lab::record;
-use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 
 use engine::Figures;
+use precedence::Precedence;
 use results::Results;
 
 const FULL: &str = "CAP_BPF + CAP_NET_ADMIN + CAP_PERFMON";
@@ -77,8 +79,6 @@ fn main() -> Result<()> {
         nix::unistd::geteuid().is_root(),
         "loading filters and making namespaces needs root: run it as root"
     );
-    clear_when_interrupted()?;
-    stand_apart();
     record::clear_stale()?;
     let missing = peers::missing();
     ensure!(
@@ -86,7 +86,11 @@ fn main() -> Result<()> {
         "a comparison without its peers is none; missing: {}\n(`--quick` goes without)",
         missing.join("; ")
     );
-    let results = measure(&options, missing)?;
+    let precedence = Arc::new(Precedence::take());
+    clear_when_interrupted(Arc::clone(&precedence))?;
+    let results = measure(&options, missing);
+    precedence.give_back();
+    let results = results?;
     print!("{}", report::text(&results));
     if let Some(file) = &options.json {
         fs::write(file, serde_json::to_vec_pretty(&results)?)
@@ -141,7 +145,7 @@ fn under(name: &str, capabilities: &str, quick: bool) -> Result<Figures> {
 }
 
 /// Takes this process's namespaces away when it is told to end.
-fn clear_when_interrupted() -> Result<()> {
+fn clear_when_interrupted(precedence: Arc<Precedence>) -> Result<()> {
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block()?;
     thread::Builder::new()
@@ -152,13 +156,8 @@ fn clear_when_interrupted() -> Result<()> {
             if let Err(error) = record::clear_own() {
                 eprintln!("something is left behind: {error:#}");
             }
+            precedence.give_back();
             std::process::exit(128 + signal.map_or(0, |signal| signal as i32));
         })?;
     Ok(())
-}
-
-/// Gives this process precedence over whatever else the machine does.
-fn stand_apart() {
-    // SAFETY: no memory is involved; on failure the priority stays as it was.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
 }

@@ -51,12 +51,9 @@ const KEYS: [&str; 8] = [
 
 impl Results {
     pub(crate) fn new(missing: Vec<String>) -> Self {
-        let arguments: Vec<String> = env::args().skip(1).collect();
         Self {
             schema: SCHEMA,
-            command: format!("cargo xtask bench {}", arguments.join(" "))
-                .trim_end()
-                .into(),
+            command: command(env::args().skip(1)),
             machine: Machine::read(),
             program_ns: Nanoseconds::new(),
             program_ns_without_perfmon: Nanoseconds::new(),
@@ -75,8 +72,37 @@ impl Results {
     }
 }
 
+/// How to measure the same again, wherever the JSON went.
+fn command(mut arguments: impl Iterator<Item = String>) -> String {
+    let mut words = vec!["cargo xtask bench".to_owned()];
+    while let Some(word) = arguments.next() {
+        match word.as_str() {
+            "--json" => drop(arguments.next()),
+            _ if word.starts_with("--json=") => {}
+            _ => words.push(word),
+        }
+    }
+    words.join(" ")
+}
+
 fn nanoseconds(figures: &Figures) -> Nanoseconds {
     KEYS.into_iter()
         .map(|key| (key, figures.row(key).map(|row| row.one)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_told_without_where_the_figures_went() {
+        let words = ["--quick", "--json", "/home/me/a.json", "--only", "program"];
+        let told = command(words.into_iter().map(str::to_owned));
+        assert_eq!(told, "cargo xtask bench --quick --only program");
+        assert_eq!(
+            command(["--json=x".to_owned()].into_iter()),
+            "cargo xtask bench"
+        );
+    }
 }

@@ -13,7 +13,8 @@ use nexus0::dataplane::{self, Dataplane, KernelMaps, Program, XdpMode};
 use nexus0::flood::envelope::Envelope;
 use nexus0::flood::forge::door_key;
 use nexus0::flood::{
-    Bounds, Capture, Captured, Cast, Forge, Generator, Kind, Pace, Rate, Report, kernel,
+    Bounds, Capture, Captured, Cast, Forge, Generator, Interspersed, Kind, Pace, Rate, Report,
+    Templates, kernel,
 };
 use nexus0::lab::account::Frames;
 use nexus0::lab::counts::Counts;
@@ -466,4 +467,45 @@ fn an_evenly_paced_flood_is_never_faster_than_its_pace() {
         "{report:?}"
     );
     assert_eq!(defended.settled(report.sent), report.sent);
+}
+
+#[test]
+fn frames_interspersed_in_a_flood_leave_once_each_in_their_order() {
+    let mut defended = Defended::new();
+    defended.attach();
+    let forge = Forge::new(PEER_MAC, Captured::default());
+    let others = Interspersed {
+        frames: forge.frames(Kind::Magic, 100).unwrap(),
+        per_second: 1_000,
+    };
+    let flood = forge.frames(Kind::ChainTooLong, 64).unwrap();
+    let generator = defended.pair.generator().unwrap();
+    let templates = Templates::load_mixed(&flood, Pace::Flat, 50_000, &others).unwrap();
+    let loaded = [templates];
+    let never = AtomicBool::new(false);
+    let pump = || generator.pump_loaded(&loaded, &[0], MANY, &never);
+    let report = defended.pair.attacker.within(pump).unwrap().unwrap();
+    assert_eq!(
+        (report.offered, loaded[0].interspersed().unwrap()),
+        (50_000, 100)
+    );
+    assert_eq!(report.sent + report.dropped, 50_100);
+    assert_eq!(defended.settled(report.sent), report.sent);
+    let count = |verdict| {
+        let counted = defended.counted();
+        counted
+            .iter()
+            .find(|(other, _)| *other == verdict)
+            .unwrap()
+            .1
+    };
+    assert_eq!(
+        count(Verdict::Magic) + count(Verdict::ChainTooLong),
+        report.sent
+    );
+    assert!(count(Verdict::Magic) <= 100 && count(Verdict::Magic) > 90);
+    let moments: Vec<u64> = (0..100).map(|n| loaded[0].sent_at(n).unwrap()).collect();
+    assert!(moments[0] > 0 && moments.is_sorted(), "{moments:?}");
+    let lasted = Duration::from_nanos(moments[99] - moments[0]);
+    assert!(lasted >= Duration::from_millis(95), "{lasted:?}");
 }

@@ -202,7 +202,7 @@ fn listen(interface: u32) -> io::Result<Socket> {
 }
 
 /// A socket for whole frames of one interface that hears one EtherType, or none if that is zero.
-pub fn packet_socket(interface: u32, ether_type: u16) -> io::Result<Socket> {
+pub(super) fn packet_socket(interface: u32, ether_type: u16) -> io::Result<Socket> {
     let protocol = Protocol::from(i32::from(ether_type.to_be()));
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
     let mut storage = SockAddrStorage::zeroed();

@@ -148,22 +148,29 @@ impl Generator {
             .iter()
             .map(|_| Templates::load(frames, pace, share).context(REFUSED))
             .collect::<Result<Vec<_>>>()?;
+        self.pump_loaded(&loaded, processors, bounds, stop)
+    }
+
+    /// The same with what is loaded already, for one processor each.
+    pub fn pump_loaded(
+        &self,
+        loaded: &[Templates],
+        processors: &[usize],
+        bounds: Bounds,
+        stop: &AtomicBool,
+    ) -> Result<Report> {
         let before = interface::counters_of(&self.name)?;
         let start = Instant::now();
         pump::drive(
-            processors.iter().zip(&loaded),
+            processors.iter().zip(loaded),
             |templates| {
                 let over = stop.load(Ordering::Relaxed) || start.elapsed() >= bounds.duration;
-                Ok(over || templates.offered()? >= share)
+                Ok(over || templates.runs_left()? == 0)
             },
-            |templates| {
-                let left = share.saturating_sub(templates.offered()?);
-                self.send_from(templates, u32::try_from(left).unwrap_or(u32::MAX))
-                    .map(drop)
-            },
+            |templates| self.send_from(templates, templates.runs_left()?).map(drop),
         )?;
         let seconds = start.elapsed().as_secs_f64();
-        self.report(&before, &loaded, seconds)
+        self.report(&before, loaded, seconds)
     }
 
     fn work(&self, work: &Work<'_>) -> Result<()> {

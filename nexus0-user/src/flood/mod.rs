@@ -17,7 +17,7 @@ pub use capture::{Capture, Captured};
 pub use forge::Forge;
 pub use generator::{Bounds, Generator, Rate, Report};
 pub use kind::Kind;
-pub use templates::{Pace, Templates};
+pub use templates::{Interspersed, Pace, Templates};
 
 /// How a frame travels on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
