@@ -395,8 +395,8 @@ impl KeyRing {
         }
     }
 
-    /// Gives a chain's keys the ends back that they had before a promotion: a key that another follows still
-    /// ends a grace after that one took over.
+    /// Gives a chain's keys the ends that they have while it stands: a key that another follows ends a grace after
+    /// that one took over.
     pub(crate) fn revive(&mut self, chain: ChainId, rhythm: Rhythm, ops: &mut Vec<MapOp>) {
         let of_chain = self.keys.iter().filter(|key| key.chain == chain);
         let turns: Vec<(u64, Time)> = of_chain.map(|key| (key.number, key.activation)).collect();

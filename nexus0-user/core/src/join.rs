@@ -55,6 +55,11 @@ impl Join {
     fn ephemeral_key(&self) -> [u8; 32] {
         PublicKey::from(&self.ephemeral).to_bytes()
     }
+
+    /// Whether an answer was taken.
+    pub(crate) fn answered(&self) -> bool {
+        self.taken.is_some()
+    }
 }
 
 /// Names a request.
@@ -98,6 +103,7 @@ impl Node {
             candidates: BTreeMap::new(),
             newest: None,
         });
+        self.timers.stop(Timer::Welcome);
         self.op(MapOp::Joining(true));
         self.tell_own();
     }

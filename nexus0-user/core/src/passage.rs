@@ -68,18 +68,15 @@ impl Node {
         let (chain, number, rhythm) = (passage.chain, passage.number, passage.rhythm);
         let current = passage.current.clone();
         self.install_key(EpochKey::until(current, chain, number, passage.end, rhythm));
-        // Who missed the turn to it holds the one before for longer.
-        let start = passage.end - rhythm.epoch;
-        let (end, mut ops) = (start + rhythm.grace(), Vec::new());
-        self.keys.end_before(chain, number, end, &mut ops);
-        self.ops(ops);
         if let Some(next) = passage.next.clone() {
             let after = number.saturating_add(1);
             self.install_key(EpochKey::new(next, chain, after, passage.end, rhythm));
-            let (end, mut ops) = (passage.end + rhythm.grace(), Vec::new());
-            self.keys.end_before(chain, after, end, &mut ops);
-            self.ops(ops);
         }
+        // Who missed a turn holds the key before it for longer, and who knows the next one already held this one
+        // for less.
+        let mut ops = Vec::new();
+        self.keys.revive(chain, rhythm, &mut ops);
+        self.ops(ops);
     }
 
     /// Knows the anchor of a chain, and where it is.

@@ -423,7 +423,7 @@ impl Node {
     ) -> Option<()> {
         let old = self.lineage.clone()?;
         let start = key.activation.min(now);
-        let (end, mut ops) = (start + self.rhythm.grace(), Vec::new());
+        let (end, mut ops) = (now + self.rhythm.grace(), Vec::new());
         self.keys.end_before(old.chain, u64::MAX, end, &mut ops);
         self.ops(ops);
         self.install_key(EpochKey::new(

@@ -8,6 +8,7 @@ use crate::admission::Admitted;
 use crate::epoch::{EpochKey, Rhythm};
 use crate::event::Reason;
 use crate::id::{ChainId, KeyId, NodeId, RosterDigest};
+use crate::join::Join;
 use crate::lineage::Lineage;
 use crate::node::{Event, Node};
 use crate::sabotage::{Sabotage, planted};
@@ -345,7 +346,8 @@ impl Node {
         if self.is_anchor() {
             self.draw_next(now);
             self.timers.set_once(Timer::Turn, now + self.rhythm.grace());
-        } else if self.join.is_none() {
+        } else if self.join.as_ref().is_none_or(Join::answered) {
+            // Who came in just before a preemptor's turn was answered by the old anchor.
             self.event(Event::Rejoining);
             self.start_join(now);
         }

@@ -307,6 +307,24 @@ fn who_joins_before_the_takeover_loses_nothing() {
     }
 }
 
+#[test]
+fn who_joins_in_the_last_moment_before_the_takeover_follows_it_at_once() {
+    let mut met = 0;
+    for before in [5, 15, 25, 30, 35, 40, 45, 60] {
+        let mut sim = with_joiner(6);
+        announced(&mut sim);
+        let turn = sim.node(0).preemption.as_ref().unwrap().activation;
+        sim.run((turn - Duration::from_millis(before)).since(sim.now));
+        let late = sim.add(10);
+        sim.start(late);
+        sim.run(seconds(1));
+        assert_eq!(sim.assert_one_anchor(), 3, "{before} ms before");
+        let rejoined = sim.events(|event| matches!(event, Event::Rejoining));
+        met += rejoined.len();
+    }
+    assert!(met > 0, "some were answered by the old anchor");
+}
+
 /// What is bent in an EPOCH.
 type Lie = fn(&mut Epoch);
 

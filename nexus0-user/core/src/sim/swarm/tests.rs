@@ -159,6 +159,14 @@ const PAST: &[(u64, &str)] = &[
         12491,
         "the oracle forgot that who merges holds the winner's key before it follows it",
     ),
+    (
+        17456,
+        "an answer that came after the next epoch was known gave the current key its half epoch back",
+    ),
+    (
+        20901,
+        "a node that joined within the millisecond before a preemptor's turn stayed behind for 20 s",
+    ),
 ];
 
 #[test]
