@@ -7,7 +7,7 @@ use nexus0::dataplane::{Program, Verifier};
 const MARK: &str = "NX0_TEST_LOAD_WITH";
 
 /// Runs this very test again under `setpriv` with only the given capabilities.
-fn with_only(capabilities: &str, test: &str) -> Output {
+pub(crate) fn with_only(capabilities: &str, test: &str) -> Output {
     let keep = format!("-all,{capabilities}");
     Command::new("setpriv")
         .args([
