@@ -23,19 +23,19 @@ use nexus0_common::classify::{State, classify};
 use nexus0_common::maps::flags;
 use nexus0_common::reason::Verdict;
 
-use maps::{Maps, SOCKETS};
+use maps::{Atomic, Commit, Maps, SOCKETS};
 use window::Window;
 
 /// The filter.
 #[xdp]
 pub fn nexus0(ctx: XdpContext) -> u32 {
-    filter(&ctx)
+    filter::<Atomic>(&ctx)
 }
 
 #[inline(always)]
-fn filter(ctx: &XdpContext) -> u32 {
+fn filter<C: Commit>(ctx: &XdpContext) -> u32 {
     let packet = &Window::new(ctx);
-    let maps = Maps::new(ctx.ctx);
+    let maps = Maps::<C>::new(ctx.ctx);
     let verdict = classify(packet, &maps);
     report::count(packet, &maps, verdict);
     #[cfg(feature = "aya-log")]

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::borrow::BorrowMut;
+use core::marker::PhantomData;
 use core::sync::atomic::AtomicU64;
 
 use aya_ebpf::bindings::xdp_md;
@@ -70,18 +71,55 @@ pub fn forget(number: usize, unknown: u64) -> usize {
     same
 }
 
-/// The maps of this program, and the frame it was called for.
-pub struct Maps<'a> {
-    pub ctx: *mut xdp_md,
-    pub config: Option<&'a Config>,
+/// How a word is replaced if it still is what it was: `true` if so.
+pub trait Commit {
+    fn exchange(word: &AtomicU64, current: u64, new: u64) -> bool;
 }
 
-impl Maps<'_> {
+/// In one step, the only way outside of tests.
+pub struct Atomic;
+
+impl Commit for Atomic {
+    #[inline(always)]
+    fn exchange(word: &AtomicU64, current: u64, new: u64) -> bool {
+        use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+        // SAFETY: an aligned, live word.
+        let (_, stored) = unsafe {
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                word.as_ptr(),
+                current,
+                new,
+            )
+        };
+        stored
+    }
+}
+
+/// The maps of this program, and the frame it was called for.
+pub struct Maps<'a, C = Atomic> {
+    pub ctx: *mut xdp_md,
+    pub config: Option<&'a Config>,
+    pub commit: PhantomData<C>,
+}
+
+impl<C> Maps<'_, C> {
     /// Looks the configuration up, once for a frame.
     #[inline(always)]
     pub fn new(ctx: *mut xdp_md) -> Self {
-        let config = CONFIG.get(0);
-        Self { ctx, config }
+        Self {
+            config: CONFIG.get(0),
+            ..Self::bare(ctx)
+        }
+    }
+
+    /// Without the configuration, for what does not need it.
+    #[inline(always)]
+    pub fn bare(ctx: *mut xdp_md) -> Self {
+        Self {
+            ctx,
+            config: None,
+            commit: PhantomData,
+        }
     }
 }
 
@@ -105,7 +143,7 @@ fn atomic<'a>(word: *mut u64) -> &'a AtomicU64 {
     unsafe { AtomicU64::from_ptr(word) }
 }
 
-impl State for Maps<'_> {
+impl<C: Commit> State for Maps<'_, C> {
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
         self.config
@@ -217,16 +255,7 @@ impl State for Maps<'_> {
 
     #[inline(always)]
     fn compare_exchange(&self, word: &AtomicU64, current: u64, new: u64) -> bool {
-        use core::intrinsics::{AtomicOrdering, atomic_cxchg};
-        // SAFETY: an aligned, live word.
-        let (_, stored) = unsafe {
-            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
-                word.as_ptr(),
-                current,
-                new,
-            )
-        };
-        stored
+        C::exchange(word, current, new)
     }
 
     #[inline(always)]

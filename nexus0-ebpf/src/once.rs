@@ -43,7 +43,7 @@ pub extern "C" fn nexus0_check_tag(
     let window = Window::new(&XdpContext::new(ctx));
     // SAFETY: the verifier makes callers pass null or that much memory.
     let tag = unsafe { &*tag };
-    let maps = Maps { ctx, config: None };
+    let maps: Maps<'_> = Maps::bare(ctx);
     u32::from(classify::check_tag(&window, &maps, slot as usize, blocks as usize, tag).is_err())
 }
 
@@ -52,7 +52,7 @@ pub extern "C" fn nexus0_check_tag(
 #[inline(never)]
 pub extern "C" fn nexus0_bound(ctx: *mut xdp_md, kind: u32, blocks: u32) -> u32 {
     let window = Window::new(&XdpContext::new(ctx));
-    let maps = Maps::new(ctx);
+    let maps: Maps<'_> = Maps::new(ctx);
     u32::from(maps.config().is_some_and(|config| {
         door::bound(&window, PAYLOAD, kind as u8, blocks as usize, &config.own)
     }))

@@ -8,7 +8,7 @@ use nexus0_common::memory_order::u64_at;
 use nexus0_common::packet::{Packet, stated_length};
 use nexus0_common::reason::{COUNTERS, Verdict};
 
-use crate::maps::{COUNTS, EVENTS, Maps, forget, masked};
+use crate::maps::{COUNTS, Commit, EVENTS, Maps, forget, masked};
 use crate::once::nexus0_event;
 use crate::window::Window;
 
@@ -16,7 +16,7 @@ const CHUNK: usize = 16;
 
 /// Adds the frame to its verdict's counter and samples refusals.
 #[inline(always)]
-pub fn count(packet: &Window, maps: &Maps<'_>, verdict: Verdict) {
+pub fn count<C: Commit>(packet: &Window, maps: &Maps<'_, C>, verdict: Verdict) {
     let Some(counter) = COUNTS.get_ptr_mut(verdict as u32) else {
         return;
     };

@@ -81,7 +81,7 @@ impl Program {
     }
 
     /// Loads another program of the object: `nexus0_transmit`, `nexus0_pass`, `nexus0_drop`,
-    /// `nexus0_forget`.
+    /// `nexus0_forget`, `nexus0_torn`, `nexus0_lost`.
     pub fn load_helper(&mut self, name: &str) -> Result<&mut Xdp, AttachError> {
         self.xdp(name)?
             .load()

@@ -7,6 +7,7 @@ mod figures;
 mod judges;
 mod mutate;
 mod oracle;
+mod processors;
 mod publish;
 mod redirect;
 mod story;

@@ -75,7 +75,15 @@ pub(crate) struct World {
 impl World {
     /// Loads the program over private maps and fills both sides alike.
     pub(crate) fn new(rate: Rate) -> Self {
+        Self::with(rate, &[])
+    }
+
+    /// The same with other programs of the object.
+    pub(crate) fn with(rate: Rate, helpers: &[&str]) -> Self {
         let mut program = Program::load(None).expect("the filter loads as root");
+        for helper in helpers {
+            program.load_helper(helper).expect("it loads");
+        }
         assert_eq!(program.verifier(), Verifier::Fast);
         let kernel = program.maps().expect("its maps open");
         let events = program.events().expect("its events open");
