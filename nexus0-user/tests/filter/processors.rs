@@ -214,7 +214,7 @@ fn a_source_at_the_door_gets_exactly_what_its_cell_allows() {
         return println!("skipped: one processor");
     };
     door(processors, Verdict::DoorSource, |config| {
-        config.source = bucket(2_000)
+        config.source = bucket(2_000);
     });
 }
 
@@ -224,7 +224,7 @@ fn the_door_admits_exactly_what_its_rate_allows() {
         return println!("skipped: one processor");
     };
     door(processors, Verdict::DoorRate, |config| {
-        config.door = bucket(2_000)
+        config.door = bucket(2_000);
     });
 }
 
