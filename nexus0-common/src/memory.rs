@@ -23,6 +23,8 @@ pub struct MemoryMaps {
     pub now: u64,
     /// Peer slots by node id.
     pub peers: BTreeMap<[u8; 8], u32>,
+    /// Nodes that went and whose slots nobody has got since.
+    pub departed: BTreeMap<[u8; 8], u32>,
     rows: Vec<Row>,
     door: Box<Words<{ HALVES * DOOR_WORDS }>>,
     compressions: Cell<u64>,
@@ -67,6 +69,7 @@ impl MemoryMaps {
             keys: Keys::default(),
             now: 0,
             peers: BTreeMap::new(),
+            departed: BTreeMap::new(),
             rows: Vec::new(),
             door: Box::new(zeros()),
             compressions: Cell::new(0),

@@ -15,8 +15,9 @@ pub struct Entry {
     pub id: u64,
     /// Its slot and one more; 0 where nobody is. Written after the id, cleared before it changes.
     pub holder: u32,
-    /// Keeps the size a power of two.
-    pub spare: u32,
+    /// The slot, and one more, of the node that was here last, while no other has that slot: its windows are
+    /// still there. 0 while somebody is here.
+    pub left: u32,
 }
 
 /// The value of the filter's map.
@@ -76,7 +77,7 @@ pub fn find<'a>(
     None
 }
 
-/// Where an id is, or where it would go: bucket and index within it. `None` if both buckets are full.
+/// Where an id is or was last, or where it would go: bucket and index within it. `None` if both buckets are full.
 pub fn place_for<'a>(
     key: &[u64; 2],
     id: u64,
@@ -87,16 +88,23 @@ pub fn place_for<'a>(
         let index = bucket(number).iter().position(wanted)?;
         Some((number, index))
     };
-    let held = |entry: &Entry| entry.holder != 0 && entry.id == id;
-    let found = numbers.iter().find_map(|number| position(*number, &held));
-    let taken = |number: usize| bucket(number).iter().filter(|e| e.holder != 0).count();
+    let used = |entry: &Entry| entry.holder != 0 || entry.left != 0;
+    let own = |entry: &Entry| used(entry) && entry.id == id;
+    let found = numbers.iter().find_map(|number| position(*number, &own));
+    let vacant = |entry: &Entry| entry.holder == 0;
+    let room = |number: usize| bucket(number).iter().filter(|entry| vacant(entry)).count();
     let [first, second] = numbers;
-    let roomier = if taken(second) < taken(first) {
-        second
+    let choices = if room(second) > room(first) {
+        [second, first]
     } else {
-        first
+        numbers
     };
-    found.or_else(|| position(roomier, &|entry| entry.holder == 0))
+    let either = |wanted: &dyn Fn(&Entry) -> bool| {
+        choices.iter().find_map(|number| position(*number, wanted))
+    };
+    found
+        .or_else(|| either(&|entry| !used(entry)))
+        .or_else(|| either(&vacant))
 }
 
 #[cfg(test)]
@@ -128,17 +136,29 @@ mod tests {
             self.0[number][index] = Entry {
                 id,
                 holder: slot + 1,
-                spare: 0,
+                left: 0,
             };
             true
         }
 
         fn remove(&mut self, id: u64) {
             let (number, index) = place_for(&self.1, id, |number| &self.0[number]).unwrap();
-            if self.find(id).is_some() {
-                self.0[number][index].holder = 0;
+            if let Some(slot) = self.find(id) {
+                let entry = &mut self.0[number][index];
+                (entry.holder, entry.left) = (0, slot + 1);
             }
         }
+
+        fn left(&self, id: u64) -> Option<u32> {
+            let all = self.0.iter().flatten();
+            let found = all.filter(|entry| entry.holder == 0 && entry.left != 0 && entry.id == id);
+            found.map(|entry| entry.left - 1).next()
+        }
+    }
+
+    fn spread(start: u64, step: u64, member: u64) -> u64 {
+        let id = start.wrapping_add(member.wrapping_mul(step | 1));
+        id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ id >> 29
     }
 
     proptest! {
@@ -166,9 +186,25 @@ mod tests {
         fn all_members_find_room(key: [u64; 2], start: u64, step: u64) {
             let mut table = Table::new(key);
             for member in 0..MAX_PEERS as u64 {
-                let id = start.wrapping_add(member.wrapping_mul(step | 1));
-                let id = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ id >> 29;
+                let id = spread(start, step, member);
                 prop_assert!(table.insert(id, member as u32), "member {}", member);
+            }
+        }
+
+        #[test]
+        fn those_who_left_are_remembered_and_take_no_room(key: [u64; 2], start: u64, step: u64) {
+            let mut table = Table::new(key);
+            let id = |member: u64| spread(start, step, member);
+            for member in 0..MAX_PEERS as u64 {
+                prop_assert!(table.insert(id(member), member as u32));
+            }
+            (0..MAX_PEERS as u64).for_each(|member| table.remove(id(member)));
+            for member in 0..MAX_PEERS as u64 {
+                prop_assert_eq!(table.left(id(member)), Some(member as u32));
+                prop_assert_eq!(table.find(id(member)), None);
+            }
+            for other in MAX_PEERS as u64..2 * MAX_PEERS as u64 {
+                prop_assert!(table.insert(id(other), 0), "member {}", other);
             }
         }
     }

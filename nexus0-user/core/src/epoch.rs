@@ -443,10 +443,12 @@ impl KeyRing {
         self.worn.iter().any(|(worn, _)| *worn == id)
     }
 
-    /// Wipes one key. It may come back if nothing came under it.
+    /// Wipes one key. If something came under it, it stays unusable with its windows: others may
+    /// follow it all the same, and then a merge brings it back.
     pub(crate) fn remove(&mut self, key_id: KeyId, ops: &mut Vec<MapOp>) {
-        if self.find(key_id).is_some_and(|key| !key.windows.is_empty()) {
-            self.forget(key_id);
+        let held = self.find_mut(key_id);
+        if let Some(key) = held.filter(|key| !key.windows.is_empty()) {
+            key.not_after = Time(0);
             ops.push(disuse(key_id));
         } else {
             self.keys.retain(|key| key.material.id != key_id);
@@ -523,6 +525,23 @@ mod tests {
         assert!(back.valid(at(120)) && !back.fresh(&header()), "no replay");
         ring.sweep(at(190), &mut ops);
         assert!(ring.find(id).is_none(), "an epoch and a half");
+    }
+
+    #[test]
+    fn a_key_called_off_comes_back_with_what_was_seen_under_it() {
+        let (mut ring, mut ops) = (KeyRing::default(), Vec::new());
+        let id = key(1, 100).material.id;
+        ring.install(key(1, 100), &mut ops);
+        ring.find_mut(id).unwrap().commit(&header());
+        ring.remove(id, &mut ops);
+        let at = Time(0) + Duration::from_secs(110);
+        assert!(!ring.find(id).unwrap().valid(at) && !ring.worn(id));
+        ring.install(key(1, 100), &mut ops);
+        let back = ring.find(id).unwrap();
+        assert!(back.valid(at) && !back.fresh(&header()), "no replay");
+        ring.install(key(2, 100), &mut ops);
+        ring.remove(key(2, 100).material.id, &mut ops);
+        assert!(ring.find(key(2, 100).material.id).is_none(), "untouched");
     }
 
     #[test]

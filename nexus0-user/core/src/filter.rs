@@ -1,6 +1,6 @@
 //! From a node's wishes to the filter's maps: which slot, which window set, in which order (R8, R18).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nexus0_common::maps::{
     ADDRESSES, Config, DOOR_SLOT, GENERATIONS, KEY_SLOTS, KeySlot, Keys, MAX_PEERS, Own, SCHEMA,
@@ -80,6 +80,10 @@ pub trait Maps {
     fn clear_generation(&mut self, generation: usize) -> Result<(), Self::Error>;
     /// All peers and their slots.
     fn peers(&self) -> Result<Vec<([u8; 8], u32)>, Self::Error>;
+    /// Peers made unknown, and the slots that hold their windows as long as no other has got them.
+    fn departed(&self) -> Result<Vec<([u8; 8], u32)>, Self::Error>;
+    /// Makes all peers unknown, and those that were known before.
+    fn clear_peers(&mut self) -> Result<(), Self::Error>;
     /// Makes a peer known.
     fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), Self::Error>;
     /// Makes a peer unknown.
@@ -127,8 +131,7 @@ impl<M: Maps> Filter<M> {
     /// Takes over maps, fresh or pinned by an earlier controller of the same mesh: keys and peers found
     /// there keep their slots and windows, so that nothing replays. `config` is written as given.
     pub fn adopt(maps: M, mesh: MeshId, config: Config, now: Time) -> Result<Self, M::Error> {
-        let (keys, found) = (maps.keys()?, maps.peers()?);
-        let held = maps.config()?;
+        let (keys, held) = (maps.keys()?, maps.config()?);
         let mut filter = Self {
             maps,
             config,
@@ -143,9 +146,9 @@ impl<M: Maps> Filter<M> {
         let door = Material::door(mesh);
         let door_id = filter.keys.ids.get(DOOR_SLOT).copied();
         if door_id != Some(door.id.slot_id()) || held.schema != SCHEMA {
-            filter.wipe(&found)?;
+            filter.wipe()?;
         } else {
-            filter.adopt_peers(&found);
+            filter.adopt_peers()?;
         }
         filter.install_door(&door)?;
         filter.config.heartbeat = now.0;
@@ -154,22 +157,20 @@ impl<M: Maps> Filter<M> {
     }
 
     /// Maps of another mesh, or fresh ones.
-    fn wipe(&mut self, peers: &[([u8; 8], u32)]) -> Result<(), M::Error> {
+    fn wipe(&mut self) -> Result<(), M::Error> {
         for slot in 0..KEY_SLOTS {
             self.write_id(slot, 0)?;
         }
-        for (id, _) in peers {
-            self.maps.remove_peer(*id)?;
-        }
-        Ok(())
+        self.maps.clear_peers()
     }
 
-    fn adopt_peers(&mut self, found: &[([u8; 8], u32)]) {
-        self.peers = found
-            .iter()
-            .map(|(id, slot)| (NodeId(*id), *slot))
-            .collect();
+    fn adopt_peers(&mut self) -> Result<(), M::Error> {
+        let (held, gone) = (self.maps.peers()?, self.maps.departed()?);
+        let node = |(id, slot)| (NodeId(id), slot);
+        self.peers = held.into_iter().map(node).collect();
+        self.gone = gone.into_iter().map(node).collect();
         self.orphans = self.peers.keys().copied().collect();
+        Ok(())
     }
 
     fn install_door(&mut self, door: &Material) -> Result<(), M::Error> {
@@ -407,12 +408,19 @@ impl<M: Maps> Filter<M> {
         Ok(())
     }
 
-    /// The next slot not in use, going round, so that a slot rests after use.
+    /// The next slot that nobody has or had, or else one that nobody has, going round, so that a slot rests after
+    /// use.
     fn free_peer_slot(&mut self) -> Option<u32> {
         let all = MAX_PEERS as u32;
-        let used: std::collections::BTreeSet<u32> = self.peers.values().copied().collect();
-        let mut round = (self.next_peer..all).chain(0..self.next_peer);
-        let slot = round.find(|slot| !used.contains(slot))?;
+        let used: BTreeSet<u32> = self.peers.values().copied().collect();
+        let left: BTreeSet<u32> = self.gone.values().copied().collect();
+        let mut round = (self.next_peer..all)
+            .chain(0..self.next_peer)
+            .filter(|slot| !used.contains(slot));
+        let slot = round
+            .clone()
+            .find(|slot| !left.contains(slot))
+            .or_else(|| round.next())?;
         self.next_peer = slot.saturating_add(1).checked_rem(all).unwrap_or(0);
         Some(slot)
     }

@@ -38,12 +38,29 @@ impl Maps for MemoryMaps {
     }
 
     fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), Infallible> {
+        self.departed.retain(|_, left| *left != slot);
+        self.departed.remove(&id);
         self.peers.insert(id, slot);
         Ok(())
     }
 
+    fn departed(&self) -> Result<Vec<([u8; 8], u32)>, Infallible> {
+        Ok(self
+            .departed
+            .iter()
+            .map(|(id, slot)| (*id, *slot))
+            .collect())
+    }
+
+    fn clear_peers(&mut self) -> Result<(), Infallible> {
+        self.peers.clear();
+        self.departed.clear();
+        Ok(())
+    }
+
     fn remove_peer(&mut self, id: [u8; 8]) -> Result<(), Infallible> {
-        self.peers.remove(&id);
+        let slot = self.peers.remove(&id);
+        self.departed.extend(slot.map(|slot| (id, slot)));
         Ok(())
     }
 

@@ -119,6 +119,15 @@ impl Maps for KernelMaps {
         Ok(self.roster.members())
     }
 
+    fn departed(&self) -> Result<Vec<([u8; 8], u32)>, MapError> {
+        Ok(self.roster.departed())
+    }
+
+    fn clear_peers(&mut self) -> Result<(), MapError> {
+        self.roster.clear();
+        Ok(())
+    }
+
     fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), MapError> {
         self.roster.insert(id, slot)
     }

@@ -45,21 +45,51 @@ impl Roster {
             .collect()
     }
 
-    /// Gives a node a slot. An error if there is no room for it.
+    /// Nodes that went and whose slots nobody has got since.
+    pub(super) fn departed(&self) -> Vec<([u8; 8], u32)> {
+        let all = self.buckets.iter().flatten();
+        all.filter(|entry| entry.holder == 0 && entry.left != 0)
+            .map(|entry| (entry.id.to_ne_bytes(), entry.left - 1))
+            .collect()
+    }
+
+    /// Gives a node a slot, which nobody left behind any more. An error if there is no room for it.
     pub(super) fn insert(&mut self, id: [u8; 8], slot: u32) -> Result<(), MapError> {
         let id = u64::from_ne_bytes(id);
+        self.forget(|entry| entry.left == slot + 1);
         let Some((bucket, index)) = self.place(id) else {
             return Err(MapError::Roster(format!("{:016x}", u64::from_be(id))));
         };
-        self.write(bucket, index, id, slot + 1);
+        let (holder, left) = (slot + 1, 0);
+        self.write(bucket, index, Entry { id, holder, left });
         Ok(())
     }
 
-    /// Forgets a node; nothing if it is not there.
+    /// Lets a node go; nothing if it is not there. Its slot is remembered.
     pub(super) fn remove(&mut self, id: [u8; 8]) {
         let id = u64::from_ne_bytes(id);
-        if let Some((bucket, index)) = self.place(id) {
-            self.write(bucket, index, id, 0);
+        let Some((bucket, index)) = self.place(id) else {
+            return;
+        };
+        let entry = self.buckets[bucket][index];
+        if entry.id == id && entry.holder != 0 {
+            let (holder, left) = (0, entry.holder);
+            self.write(bucket, index, Entry { id, holder, left });
+        }
+    }
+
+    /// Nobody is here, and nobody was.
+    pub(super) fn clear(&mut self) {
+        self.forget(|_| true);
+    }
+
+    fn forget(&mut self, which: impl Fn(&Entry) -> bool) {
+        for (bucket, index) in (0..BUCKETS).flat_map(|bucket| (0..BUCKET).map(move |i| (bucket, i)))
+        {
+            let entry = self.buckets[bucket][index];
+            if entry != Entry::default() && which(&entry) {
+                self.write(bucket, index, Entry::default());
+            }
         }
     }
 
@@ -68,16 +98,14 @@ impl Roster {
     }
 
     /// Nobody, then the id, then who it is: the filter reads at any time.
-    fn write(&mut self, bucket: usize, index: usize, id: u64, holder: u32) {
+    fn write(&mut self, bucket: usize, index: usize, entry: Entry) {
         let at = offset_of!(Table, buckets) + (bucket * BUCKET + index) * size_of::<Entry>();
         self.map.write_at(0, at + offset_of!(Entry, holder), &0_u32);
-        self.map.write_at(0, at + offset_of!(Entry, id), &id);
+        self.map.write_at(0, at + offset_of!(Entry, id), &entry.id);
         self.map
-            .write_at(0, at + offset_of!(Entry, holder), &holder);
-        self.buckets[bucket][index] = Entry {
-            id,
-            holder,
-            spare: 0,
-        };
+            .write_at(0, at + offset_of!(Entry, left), &entry.left);
+        self.map
+            .write_at(0, at + offset_of!(Entry, holder), &entry.holder);
+        self.buckets[bucket][index] = entry;
     }
 }

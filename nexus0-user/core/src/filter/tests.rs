@@ -46,6 +46,12 @@ impl Maps for Recorder {
     fn peers(&self) -> Result<Vec<([u8; 8], u32)>, Infallible> {
         Maps::peers(&self.maps)
     }
+    fn departed(&self) -> Result<Vec<([u8; 8], u32)>, Infallible> {
+        self.maps.departed()
+    }
+    fn clear_peers(&mut self) -> Result<(), Infallible> {
+        self.maps.clear_peers()
+    }
     fn write_peer(&mut self, id: [u8; 8], slot: u32) -> Result<(), Infallible> {
         self.writes.push(Write::Peer(id, slot));
         self.maps.write_peer(id, slot)
@@ -236,6 +242,7 @@ fn maps_of_another_mesh_are_emptied() {
     assert_eq!(keys.ids[1..], [0; 7]);
     assert_ne!(keys.ids[0], 0, "the door is open");
     assert_eq!(other.maps().peers(), Ok(Vec::new()));
+    assert_eq!(other.maps().departed(), Ok(Vec::new()));
 }
 
 #[test]
@@ -266,6 +273,22 @@ fn a_peer_that_returns_finds_its_windows_unless_another_took_its_slot() {
     apply(&mut filter, &MapOp::RemovePeer(id(5)));
     let writes = apply(&mut filter, &MapOp::InstallPeer(id(0)));
     assert!(matches!(writes[..], [Write::ClearPeer(_), Write::Peer(..)]));
+}
+
+#[test]
+fn a_restarted_controller_gives_peers_that_had_left_their_windows_back() {
+    let [left, stays, comes] = [7, 8, 9].map(|byte| NodeId([byte; 8]));
+    let mut filter = adopt(fresh(), MESH);
+    apply(&mut filter, &MapOp::InstallPeer(left));
+    apply(&mut filter, &MapOp::InstallPeer(stays));
+    apply(&mut filter, &MapOp::RemovePeer(left));
+    let mut again = adopt(filter.into_maps(), MESH);
+    let writes = apply(&mut again, &MapOp::InstallPeer(comes));
+    assert_eq!(writes, [Write::ClearPeer(2), Write::Peer(comes.0, 2)]);
+    let writes = apply(&mut again, &MapOp::InstallPeer(left));
+    assert_eq!(writes, [Write::Peer(left.0, 0)], "nothing is cleared");
+    let Ok(departed) = again.maps().departed();
+    assert_eq!(departed, [], "it is back");
 }
 
 #[test]

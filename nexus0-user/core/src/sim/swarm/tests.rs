@@ -167,6 +167,14 @@ const PAST: &[(u64, &str)] = &[
         20901,
         "a node that joined within the millisecond before a preemptor's turn stayed behind for 20 s",
     ),
+    (
+        33078,
+        "a filter forgot with its controller whom it had known before",
+    ),
+    (
+        36069,
+        "an anchor could not come back to the preemptor that it had called off",
+    ),
 ];
 
 #[test]
