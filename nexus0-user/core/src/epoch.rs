@@ -456,13 +456,33 @@ impl KeyRing {
         }
     }
 
+    /// Wipes what else was announced under the number of a key: an anchor that does so lies.
+    pub(crate) fn displace(
+        &mut self,
+        chain: ChainId,
+        number: u64,
+        by: KeyId,
+        ops: &mut Vec<MapOp>,
+    ) {
+        let others = self
+            .keys
+            .iter()
+            .filter(|key| key.chain == chain && key.number == number && key.material.id != by);
+        let others: Vec<KeyId> = others.map(|key| key.material.id).collect();
+        self.wipe(&others, ops);
+    }
+
     /// Wipes all keys but one chain's.
     pub(crate) fn clear_but(&mut self, kept: Option<ChainId>, ops: &mut Vec<MapOp>) {
         let over = self.keys.iter().filter(|key| Some(key.chain) != kept);
         let over: Vec<KeyId> = over.map(|key| key.material.id).collect();
-        for key_id in over {
-            self.forget(key_id);
-            ops.push(disuse(key_id));
+        self.wipe(&over, ops);
+    }
+
+    fn wipe(&mut self, key_ids: &[KeyId], ops: &mut Vec<MapOp>) {
+        for key_id in key_ids {
+            self.forget(*key_id);
+            ops.push(disuse(*key_id));
         }
     }
 

@@ -247,6 +247,8 @@ impl Node {
         }
         if body.number < lineage.number {
             self.counters.fenced += 1;
+            // Asked for before the turn, answered after it.
+            self.check_roster(now);
             return None;
         }
         self.lineage.as_mut()?.roster = RosterDigest(body.roster);

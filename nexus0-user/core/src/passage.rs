@@ -60,6 +60,8 @@ impl Node {
         lineage.roster = passage.roster;
         self.follow(now, lineage, reason);
         self.timers.set(Timer::Turn, passage.end);
+        // An older list's anchor has left nobody of this node's list behind.
+        self.rekey.exposed |= passage.revocation < self.expulsion.list.number();
         self.compare_number(now, anchor, passage.revocation);
     }
 
@@ -67,14 +69,16 @@ impl Node {
     pub(crate) fn hold_keys(&mut self, passage: &Passage) {
         let (chain, number, rhythm) = (passage.chain, passage.number, passage.rhythm);
         let current = passage.current.clone();
+        let mut ops = Vec::new();
+        self.keys.displace(chain, number, current.id, &mut ops);
         self.install_key(EpochKey::until(current, chain, number, passage.end, rhythm));
         if let Some(next) = passage.next.clone() {
             let after = number.saturating_add(1);
+            self.keys.displace(chain, after, next.id, &mut ops);
             self.install_key(EpochKey::new(next, chain, after, passage.end, rhythm));
         }
         // Who missed a turn holds the key before it for longer, and who knows the next one already held this one
         // for less.
-        let mut ops = Vec::new();
         self.keys.revive(chain, rhythm, &mut ops);
         self.ops(ops);
     }

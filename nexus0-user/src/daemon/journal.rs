@@ -214,7 +214,7 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
             elapsed: Some(elapsed),
             ..
         } => format!(
-            "first pulse of {}, {} after the last of the anchor before",
+            "first pulse of {}, {} after the last one before",
             name(*anchor),
             millis(*elapsed)
         ),

@@ -264,7 +264,8 @@ impl Watch {
     pub(crate) fn started(&mut self, now: Time, index: usize, host: &SimNode) {
         let id = host.grant.node_id();
         if self.ids.len() <= index {
-            self.ids.resize(index + 1, id);
+            // Hosts start in any order.
+            self.ids.resize(index + 1, NodeId([0; 8]));
         }
         if core::mem::replace(&mut self.ids[index], id) != id {
             self.outlaws.remove(&index);

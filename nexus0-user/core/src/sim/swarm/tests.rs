@@ -175,6 +175,22 @@ const PAST: &[(u64, &str)] = &[
         36069,
         "an anchor could not come back to the preemptor that it had called off",
     ),
+    (
+        69076,
+        "a lying anchor's key of a number that had come was awaited",
+    ),
+    (
+        71160,
+        "an oracle took hosts that had not started yet for the first that had",
+    ),
+    (
+        73163,
+        "who came to a chain of an older list led it on under a secret that the expelled knew",
+    ),
+    (
+        75778,
+        "a roster that the turn had overtaken was not asked for again",
+    ),
 ];
 
 #[test]
