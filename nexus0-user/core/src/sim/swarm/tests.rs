@@ -191,6 +191,10 @@ const PAST: &[(u64, &str)] = &[
         75778,
         "a roster that the turn had overtaken was not asked for again",
     ),
+    (
+        96153,
+        "an oracle looked in the moment between two clocks' turns",
+    ),
 ];
 
 #[test]
