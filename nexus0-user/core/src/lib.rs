@@ -19,6 +19,7 @@ pub mod filter;
 pub mod grant;
 pub mod id;
 pub mod identity;
+pub mod inbox;
 pub mod node;
 pub mod open;
 pub mod revocation;

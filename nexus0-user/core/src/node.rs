@@ -322,6 +322,11 @@ impl Node {
         self.timers.next()
     }
 
+    /// The same without what gathers joiners.
+    pub(crate) fn poll_pressing(&self) -> Option<Time> {
+        self.timers.pressing()
+    }
+
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

@@ -86,6 +86,14 @@ impl Timers {
         self.0.contains_key(&timer)
     }
 
+    /// The earliest deadline of those that are not about joiners, whose requests are better gathered.
+    pub(crate) fn pressing(&self) -> Option<Time> {
+        let gathers =
+            |timer: &Timer| matches!(timer, Timer::Batch | Timer::Newcomers | Timer::Pages);
+        let pressing = self.0.iter().filter(|(timer, _)| !gathers(timer));
+        pressing.map(|(_, at)| *at).min()
+    }
+
     /// Clears all.
     pub(crate) fn clear(&mut self) {
         self.0.clear();

@@ -133,6 +133,14 @@ fn facts(status: &Status) -> Vec<(String, String)> {
     if !refused.is_empty() {
         facts.push(("refused", refused));
     }
+    let overflow = status.node_counters.get("joiners_overflow");
+    if let Some(overflow) = overflow.filter(|count| **count > 0) {
+        let words = format!(
+            "{} of joiners' frames, more came than wait",
+            print::grouped(*overflow)
+        );
+        facts.push(("overflow", words));
+    }
     if status.revocation > 0 {
         let out = format!("{} (list {})", status.revoked, status.revocation);
         facts.push(("expelled", out));

@@ -1,11 +1,13 @@
 //! The loop: whatever wakes it, frames are read before timers are fired, so that a node that was
-//! stopped for a while does not blame others for its own silence.
+//! stopped for a while does not blame others for its own silence. Joiners' frames wait until nothing else is
+//! to be done.
 
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 
 use nexus0_core::filter::Maps;
+use nexus0_core::inbox::{Inbox, Next};
 use nexus0_core::node::{Event, Input, Node, Output, Role};
 use nexus0_core::time::Time;
 use tokio::signal::unix::Signal;
@@ -20,7 +22,7 @@ use super::journal::Journal;
 use super::keep::Keeper;
 use super::report::{self, Identification, Sources};
 use super::samples::Samples;
-use super::socket::LONGEST;
+use super::socket::{Datagram, LONGEST};
 use super::start::interface_index;
 use super::twin;
 use crate::api::server::{Question, Server, refusal};
@@ -32,8 +34,8 @@ use crate::store::RevocationsFile;
 
 /// Frames read before timers get their turn, whatever arrives.
 const FRAMES: usize = 4096;
-/// Timers fired in a row before frames are read again.
-const TIMERS: usize = 64;
+/// Timers fired and waiting frames judged before signals and questions get their turn.
+const STEPS: usize = 64;
 
 /// What ends a node.
 pub(super) struct Signals {
@@ -48,6 +50,7 @@ pub(super) struct NodeLoop {
     pub(super) plane: Dataplane,
     pub(super) refusals: Option<Events>,
     pub(super) intake: Intake,
+    pub(super) inbox: Inbox<Waiting>,
     pub(super) watch: AddressWatch,
     pub(super) alarm: Alarm,
     pub(super) heartbeat: Interval,
@@ -71,6 +74,12 @@ pub(super) struct Memory {
     pub(super) counters: BTreeMap<String, u64>,
     /// Why the revocation list held could not be kept.
     pub(super) unkept: Option<String>,
+}
+
+/// A frame that waits for its signatures to be judged.
+pub(super) struct Waiting {
+    datagram: Datagram,
+    payload: Vec<u8>,
 }
 
 /// Why the loop woke up.
@@ -143,17 +152,21 @@ impl NodeLoop {
         })
     }
 
-    /// Reads what has arrived, then fires what is due, then sets the alarm.
+    /// Reads what has arrived, then fires what is due, then judges what waits, one frame between two looks at
+    /// everything else, then sets the alarm.
     fn settle(&mut self) -> Result<(), RunError> {
-        for _ in 0..TIMERS {
+        for _ in 0..STEPS {
             let drained = self.read_frames()?;
             let now = Time(clock::now());
-            match self.node.poll_timeout() {
-                Some(due) if due <= now => self.node.handle_timeout(now),
-                other if drained => return self.set_alarm(other),
-                _ => break,
+            match self.inbox.next(&self.node, now) {
+                Next::Timer => {
+                    self.node.handle_timeout(now);
+                    self.carry_out()?;
+                }
+                Next::Frame(Waiting { datagram, payload }) => self.judge(datagram, &payload)?,
+                Next::Nothing if drained => return self.set_alarm(self.node.poll_timeout()),
+                Next::Nothing => break,
             }
-            self.carry_out()?;
         }
         // There is more to do, but signals and questions get their turn first.
         self.set_alarm(Some(Time(0)))
@@ -165,7 +178,7 @@ impl NodeLoop {
             .map_err(RunError::io("set a timer"))
     }
 
-    /// Hands waiting frames to the node; whether none is left.
+    /// Hands members' frames to the node and lets joiners' wait; whether all was read.
     fn read_frames(&mut self) -> Result<bool, RunError> {
         let mut buffer = [0; LONGEST];
         for _ in 0..FRAMES {
@@ -181,16 +194,25 @@ impl NodeLoop {
             };
             self.count("datagrams");
             let payload = buffer.get(..datagram.length).unwrap_or_default();
-            let (source, destination) = (datagram.source, datagram.destination);
-            let input = Input::Frame {
-                source,
-                destination,
-                payload,
-            };
-            self.node.handle_input(Time(clock::now()), input);
-            self.carry_out()?;
+            if Inbox::<Waiting>::takes(payload) {
+                let payload = payload.to_vec();
+                self.inbox.put(Waiting { datagram, payload });
+            } else {
+                self.judge(datagram, payload)?;
+            }
         }
         Ok(false)
+    }
+
+    fn judge(&mut self, datagram: Datagram, payload: &[u8]) -> Result<(), RunError> {
+        let (source, destination) = (datagram.source, datagram.destination);
+        let input = Input::Frame {
+            source,
+            destination,
+            payload,
+        };
+        self.node.handle_input(Time(clock::now()), input);
+        self.carry_out()
     }
 
     /// Does what the node wants done. To be called after every input.
@@ -337,7 +359,7 @@ impl NodeLoop {
                 view: &view,
                 filter: self.plane.status(),
                 counters: &counters()?,
-                node_counters: self.memory.counters.clone(),
+                node_counters: self.counters(),
                 journal: &self.memory.journal,
                 unkept: self.memory.unkept.as_deref(),
                 address: self.memory.address,
@@ -402,6 +424,22 @@ impl NodeLoop {
             self.who.undo()
         );
         Ok(())
+    }
+
+    /// What was counted here, and how full the inbox was.
+    fn counters(&self) -> BTreeMap<String, u64> {
+        let inbox = [
+            ("joiners_waiting", self.inbox.len() as u64),
+            ("joiners_waiting_most", self.inbox.longest as u64),
+            ("joiners_overflow", self.inbox.overflow),
+        ];
+        let inbox = inbox.map(|(name, count)| (name.to_owned(), count));
+        self.memory
+            .counters
+            .clone()
+            .into_iter()
+            .chain(inbox)
+            .collect()
     }
 
     fn count(&mut self, what: &str) {

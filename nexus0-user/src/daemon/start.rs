@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nexus0_core::id::MeshId;
+use nexus0_core::inbox::Inbox;
 use nexus0_core::node::{Input, Node};
 use nexus0_core::time::Time;
 use tokio::signal::unix::{SignalKind, signal};
@@ -101,6 +102,7 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
         plane,
         refusals,
         intake,
+        inbox: Inbox::default(),
         watch,
         alarm,
         heartbeat,

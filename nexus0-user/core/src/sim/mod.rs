@@ -65,6 +65,8 @@ mod rekey;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod thief;
 #[cfg(test)]
 mod turns;
