@@ -1,5 +1,7 @@
 //! Measurements of NEXUS-0: `cargo xtask bench`.
 
+mod controller;
+mod delivery;
 mod end_to_end;
 mod engine;
 mod frames;
@@ -10,6 +12,7 @@ mod plot;
 mod precedence;
 mod report;
 mod results;
+mod simulated;
 mod user_space;
 mod verifier;
 mod world;
@@ -41,6 +44,9 @@ struct Options {
     /// Only these parts, separated by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
+    /// Peers of the controller that is measured.
+    #[arg(long, value_delimiter = ',', default_value = "10,100,1000")]
+    sizes: Vec<usize>,
     /// Writes benches/RESULTS.md and the pictures beside it.
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
@@ -60,11 +66,16 @@ enum Part {
     EndToEnd,
     /// What members get through a flood.
     Goodput,
+    /// Datagrams into one thread, by the socket and by AF_XDP.
+    Delivery,
+    /// One controller with 10, 100 and 1,000 peers, about ten minutes.
+    Controller,
 }
 
 impl Options {
     fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        let all = self.only.is_empty() && !(self.quick && part == Part::Controller);
+        all || self.only.contains(&part)
     }
 }
 
@@ -121,6 +132,12 @@ fn measure(options: &Options, missing: Vec<String>) -> Result<Results> {
     }
     if options.wants(Part::Goodput) {
         results.goodput = goodput::measure(options.quick)?;
+    }
+    if options.wants(Part::Delivery) {
+        results.delivery = delivery::measure(options.quick)?;
+    }
+    if options.wants(Part::Controller) {
+        results.controller = controller::measure(&options.sizes)?;
     }
     Ok(results)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::controller;
+use crate::delivery;
 use crate::end_to_end::{self, FORGED, Row, VALID};
 use crate::engine::Figures;
 use crate::goodput::Goodput;
@@ -31,6 +33,12 @@ pub(crate) fn text(results: &Results) -> String {
     }
     if let Some(goodput) = &results.goodput {
         let _ = writeln!(text, "\n{}", sweeps(goodput));
+    }
+    for table in [
+        delivery::table(&results.delivery),
+        controller::table(&results.controller),
+    ] {
+        text.push_str(&table);
     }
     for missing in &results.missing {
         let _ = writeln!(text, "not measured: {missing}");
@@ -276,5 +284,9 @@ fn document(results: &Results) -> String {
             sweeps(goodput)
         );
     }
+    text.push_str(delivery::EXPLANATION);
+    text.push_str(&delivery::table(&results.delivery));
+    text.push_str(controller::EXPLANATION);
+    text.push_str(&controller::table(&results.controller));
     text
 }

@@ -5,6 +5,8 @@ use std::env;
 
 use serde::Serialize;
 
+use crate::controller;
+use crate::delivery;
 use crate::end_to_end;
 use crate::engine::Figures;
 use crate::goodput::Goodput;
@@ -33,6 +35,8 @@ pub(crate) struct Results {
     pub(crate) end_to_end: Vec<end_to_end::Row>,
     /// Not measured on a single processor.
     pub(crate) goodput: Option<Goodput>,
+    pub(crate) delivery: Vec<delivery::Row>,
+    pub(crate) controller: Vec<controller::Row>,
     /// Peers that are not installed, and their packages.
     pub(crate) missing: Vec<String>,
 }
@@ -61,6 +65,8 @@ impl Results {
             host_hmac_ns: HostHmac::measure(),
             end_to_end: Vec::new(),
             goodput: None,
+            delivery: Vec::new(),
+            controller: Vec::new(),
             missing,
         }
     }

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use aya::programs::XdpMode;
-use nexus0::dataplane::{KernelMaps, Program};
+use nexus0::dataplane::{KernelMaps, Program, Queue};
 use nexus0_common::auth::FrameKey;
-use nexus0_common::maps::{Config, MAX_PEERS, Rate};
+use nexus0_common::maps::{Config, MAX_PEERS, Rate, flags};
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::PORT;
 use nexus0_core::filter::Maps;
@@ -75,6 +75,18 @@ impl World {
             .xdp("nexus0")?
             .attach_to_if_index(interface, mode)?;
         Ok(())
+    }
+
+    /// Gives the filter the socket of its only receive queue.
+    pub(crate) fn receive_by(&mut self, queue: &Queue) -> Result<()> {
+        Ok(self.program.sockets()?.set(0, queue.raw_fd(), 0)?)
+    }
+
+    /// Whether accepted frames go to it.
+    pub(crate) fn redirect(&mut self, on: bool) -> Result<()> {
+        let mut config = self.maps.config()?;
+        config.flags = if on { flags::REDIRECT } else { 0 };
+        Ok(self.maps.write_config(&config)?)
     }
 
     /// Forgets which sequences were seen.

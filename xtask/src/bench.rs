@@ -29,7 +29,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     peers();
     let mut build = cmd::cargo();
     build.current_dir(paths::root());
-    build.args(["build", "--release", "--locked", "-p", "nexus0-benches"]);
+    build.args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "nexus0-benches",
+        "-p",
+        "nexus0",
+    ]);
     cmd::run(&mut build)?;
     let program = paths::target()?.join("release/nexus0-benches");
     let error = run::as_root(&program).args(&args.arguments).exec();

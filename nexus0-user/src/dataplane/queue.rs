@@ -106,6 +106,9 @@ pub struct Queue {
     memory: Umem,
 }
 
+// SAFETY: packets, which hold pointers, lie in `batch` and the memory they point to goes with them.
+unsafe impl Send for Queue {}
+
 impl Queue {
     /// Takes a queue for this process: without copies where the driver can and `zero_copy` allows it.
     /// Waits a moment for one that ended to let go of it.
