@@ -55,9 +55,10 @@ impl Busy {
                     continue;
                 }
                 Next::Timer => {
-                    let due = self.node.poll_timeout().unwrap();
+                    // Not the time of what gathers joiners and may come with it.
+                    let due = self.node.poll_pressing().filter(|due| *due <= self.now);
                     self.node.handle_timeout(self.now);
-                    self.drain(Some(self.now.since(due)));
+                    self.drain(due.map(|due| self.now.since(due)));
                     continue;
                 }
                 Next::Nothing => self.node.poll_timeout(),
