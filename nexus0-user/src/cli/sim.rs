@@ -339,6 +339,11 @@ fn words(settings: &Settings, reports: &[Report], outcome: &Outcome) -> String {
 fn figures(outcome: &Outcome) -> Vec<Vec<String>> {
     let tally = &outcome.tally;
     let faults: u64 = tally.faults.values().sum();
+    let mut faults = faults.to_string();
+    if outcome.seeds > 1 {
+        let (met, all) = (tally.fault_pairs.len(), tally.possible_pairs());
+        faults += &format!(", {met} of {all} pairs of kinds in one run");
+    }
     let rows = [
         ("seeds", outcome.seeds.to_string()),
         (
@@ -348,7 +353,7 @@ fn figures(outcome: &Outcome) -> Vec<Vec<String>> {
                 outcome.mesh_hours, outcome.speed
             ),
         ),
-        ("faults", faults.to_string()),
+        ("faults", faults),
         ("anchor changes", tally.anchor_changes.to_string()),
         ("turns", tally.turns.to_string()),
         ("merges", tally.merges.to_string()),

@@ -1,7 +1,7 @@
 //! What came of a run: counts, durations, and who followed whom when.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ pub struct Tally {
     pub judged: u64,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Kinds of which one run had both.
+    pub fault_pairs: BTreeSet<[&'static str; 2]>,
     /// Milliseconds that joins took at worst.
     pub slowest_join: u64,
     /// Milliseconds that failovers in quiet took at worst.
@@ -58,7 +60,16 @@ impl Tally {
     }
 
     pub(crate) fn fault(&mut self, kind: &'static str) {
+        let others = self.faults.keys().filter(|other| **other != kind);
+        let pairs = others.map(|other| [*other.min(&kind), *other.max(&kind)]);
+        self.fault_pairs.extend(pairs);
         *self.faults.entry(kind).or_default() += 1;
+    }
+
+    /// How many pairs the kinds met could make.
+    pub fn possible_pairs(&self) -> usize {
+        let kinds = self.faults.len();
+        kinds * kinds.saturating_sub(1) / 2
     }
 
     /// Adds another run's counts.
@@ -76,6 +87,7 @@ impl Tally {
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
         }
+        self.fault_pairs.extend(&other.fault_pairs);
         self.slowest_join = self.slowest_join.max(other.slowest_join);
         self.slowest_failover = self.slowest_failover.max(other.slowest_failover);
         self.slowest_heal = self.slowest_heal.max(other.slowest_heal);

@@ -210,6 +210,9 @@ fn seeds_that_failed_once_hold() {
 /// Each seed draws its faults; one in twenty runs twice. Longer: `nexus0 sim --swarm --seeds 100000`.
 #[test]
 fn a_swarm_of_two_thousand_keeps_every_oracle_and_meets_everything() {
-    let (_, met) = swarms(0..2_000, |seed| seed % 20 == 0);
+    let (tally, met) = swarms(0..2_000, |seed| seed % 20 == 0);
     assert_eq!(met.never(), Vec::<&str>::new());
+    let pairs = tally.fault_pairs.len();
+    assert!(pairs > 80, "only {:?}", tally.fault_pairs);
+    assert_eq!(pairs, tally.possible_pairs(), "{:?}", tally.fault_pairs);
 }
