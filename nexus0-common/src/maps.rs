@@ -86,6 +86,9 @@ pub struct Own {
     pub request: u64,
 }
 
+/// Keys remembered in [`Config::worn`].
+pub const WORN: usize = 8;
+
 /// What the controller tells the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -114,6 +117,9 @@ pub struct Config {
     pub own: Own,
     /// For each verdict, an event is written for one frame in `2^shift`; 255 for none.
     pub sample_shift: [u8; COUNTERS],
+    /// Ids of keys whose windows were given to others before their time was over; 0 for none. The filter does not
+    /// read it: it is here so that a next controller knows.
+    pub worn: [u32; WORN],
 }
 
 /// Bits of [`Config::flags`].
@@ -187,7 +193,7 @@ pub struct DropEvent {
 const _: () = {
     assert!(size_of::<KeySlot>() == 104);
     assert!(size_of::<Keys>() == 32 + KEY_SLOTS * 104);
-    assert!(size_of::<Config>() == 8 + 64 + 8 + 16 + 3 * 16 + 16 + 64);
+    assert!(size_of::<Config>() == 8 + 64 + 8 + 16 + 3 * 16 + 16 + 64 + 4 * WORN);
     assert!(size_of::<Peer>() == 2048 + 8);
     assert!(size_of::<SignedPeer>() == 1024 + 8);
     assert!(size_of::<Door>() == 8 + 2 * 8 * DOOR_CELLS);
@@ -244,6 +250,7 @@ impl Config {
                 request: 0,
             },
             sample_shift: [10; COUNTERS],
+            worn: [0; WORN],
         }
     }
 }

@@ -438,6 +438,13 @@ impl KeyRing {
         self.worn = keys.into_iter().take(MAX_WORN).collect();
     }
 
+    /// Takes a key as one that had to make room.
+    pub(crate) fn wear_also(&mut self, id: KeyId, over: Time) {
+        if !self.worn(id) && self.worn.len() < MAX_WORN {
+            self.worn.push_back((id, over));
+        }
+    }
+
     /// Whether a key was held and had to make room before its time was over: its windows are lost.
     pub(crate) fn worn(&self, id: KeyId) -> bool {
         self.worn.iter().any(|(worn, _)| *worn == id)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nexus0_common::maps::{
     ADDRESSES, Config, DOOR_SLOT, GENERATIONS, KEY_SLOTS, KeySlot, Keys, MAX_PEERS, Own, SCHEMA,
-    flags,
+    WORN, flags,
 };
 use nexus0_common::{rate, replay};
 
@@ -148,6 +148,7 @@ impl<M: Maps> Filter<M> {
         if door_id != Some(door.id.slot_id()) || held.schema != SCHEMA {
             filter.wipe()?;
         } else {
+            filter.config.worn = held.worn;
             filter.adopt_peers()?;
         }
         filter.install_door(&door)?;
@@ -219,10 +220,13 @@ impl<M: Maps> Filter<M> {
             MapOp::SetKeyEnd { key_id, not_after } => {
                 self.change_key(*key_id, |key| key.not_after = not_after.0)
             }
-            MapOp::RemoveKey { key_id } => match self.slot_of(*key_id) {
-                Some(slot) => self.empty(slot),
-                None => Ok(()),
-            },
+            MapOp::RemoveKey { key_id } => {
+                self.unwear(*key_id)?;
+                match self.slot_of(*key_id) {
+                    Some(slot) => self.empty(slot),
+                    None => Ok(()),
+                }
+            }
             MapOp::InstallPeer(id) => self.install_peer(*id),
             MapOp::RemovePeer(id) => self.remove_peer(*id),
             MapOp::CommitSigned {
@@ -321,8 +325,40 @@ impl<M: Maps> Filter<M> {
         let Some((slot, generation)) = first.map(|(slot, key)| (slot, key.generation)) else {
             return Ok(0);
         };
+        self.wear(slot)?;
         self.empty(slot)?;
         Ok(generation)
+    }
+
+    /// Keys that lost their windows before their time was over, under this controller or one before it.
+    pub fn worn(&self) -> impl Iterator<Item = KeyId> {
+        let ids = self.config.worn.into_iter().filter(|id| *id != 0);
+        ids.map(KeyId::from_slot_id)
+    }
+
+    /// Remembers a key for the next controller; the oldest ones are forgotten.
+    fn wear(&mut self, slot: usize) -> Result<(), M::Error> {
+        let id = self.keys.ids.get(slot).copied();
+        let held = self.config.worn;
+        self.remember(id.into_iter().chain(held))
+    }
+
+    /// The key's time is over.
+    fn unwear(&mut self, key_id: KeyId) -> Result<(), M::Error> {
+        let (id, held) = (key_id.slot_id(), self.config.worn);
+        if !held.contains(&id) {
+            return Ok(());
+        }
+        self.remember(held.into_iter().filter(|worn| *worn != id))
+    }
+
+    fn remember(&mut self, ids: impl Iterator<Item = u32>) -> Result<(), M::Error> {
+        self.config.worn = [0; WORN];
+        let rooms = self.config.worn.iter_mut();
+        rooms
+            .zip(ids.filter(|id| *id != 0))
+            .for_each(|(room, id)| *room = id);
+        self.write_config()
     }
 
     /// The empty slot that has rested longest.

@@ -74,6 +74,11 @@ impl KeyId {
     pub fn slot_id(self) -> u32 {
         u32::from_ne_bytes(self.0)
     }
+
+    /// The same the other way round.
+    pub fn from_slot_id(id: u32) -> Self {
+        Self(id.to_ne_bytes())
+    }
 }
 
 /// SHA-256 of the parts one after the other.

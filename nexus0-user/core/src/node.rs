@@ -322,6 +322,13 @@ impl Node {
         self.timers.next()
     }
 
+    /// Right after [`Node::new`], or [`Node::restore`]: the filter has lost the windows of these keys under an
+    /// earlier controller, so what came under them might come again.
+    pub fn distrust(&mut self, now: Time, keys: impl Iterator<Item = KeyId>) {
+        let over = now + self.rhythm.epoch + self.rhythm.epoch / 2;
+        keys.for_each(|id| self.keys.wear_also(id, over));
+    }
+
     /// The same without what gathers joiners.
     pub(crate) fn poll_pressing(&self) -> Option<Time> {
         self.timers.pressing()

@@ -339,11 +339,12 @@ fn words(settings: &Settings, reports: &[Report], outcome: &Outcome) -> String {
 fn figures(outcome: &Outcome) -> Vec<Vec<String>> {
     let tally = &outcome.tally;
     let faults: u64 = tally.faults.values().sum();
-    let mut faults = faults.to_string();
-    if outcome.seeds > 1 {
-        let (met, all) = (tally.fault_pairs.len(), tally.possible_pairs());
-        faults += &format!(", {met} of {all} pairs of kinds in one run");
-    }
+    let (met, all) = (tally.fault_pairs.len(), tally.possible_pairs());
+    let faults = if outcome.seeds > 1 {
+        format!("{faults}, {met} of {all} pairs of kinds in one run")
+    } else {
+        faults.to_string()
+    };
     let rows = [
         ("seeds", outcome.seeds.to_string()),
         (

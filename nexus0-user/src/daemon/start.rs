@@ -71,6 +71,7 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
     let mut plane = Dataplane::open(&plane_options, Time(clock::now()))?;
     let now = Time(clock::now());
     keep::take_up(&mut node, &who.interface, now).map_err(RunError::io("take up what was kept"))?;
+    node.distrust(now, plane.worn());
     let keeper = Keeper::open(&who.interface).map_err(RunError::io("reach NOTIFY_SOCKET"))?;
     let index = interface_index(&who.interface)?;
     who.index = index;

@@ -17,7 +17,7 @@ use aya::maps::{MapData, XskMap};
 use nexus0_common::maps::{Config, Counter, QUEUES, flags};
 use nexus0_common::reason::Verdict;
 use nexus0_core::filter::{Filter, MapOp, Maps};
-use nexus0_core::id::MeshId;
+use nexus0_core::id::{KeyId, MeshId};
 use nexus0_core::time::Time;
 
 pub use attach::XdpMode;
@@ -199,6 +199,11 @@ impl Dataplane {
     /// What `status` says.
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// Keys that lost their windows before their time was over.
+    pub fn worn(&self) -> impl Iterator<Item = KeyId> {
+        self.filter.worn()
     }
 
     /// The maps, to judge a frame against.

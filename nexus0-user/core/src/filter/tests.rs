@@ -292,6 +292,25 @@ fn a_restarted_controller_gives_peers_that_had_left_their_windows_back() {
 }
 
 #[test]
+fn a_restarted_controller_learns_which_keys_lost_their_windows() {
+    let mut filter = adopt(fresh(), MESH);
+    (1..=6).for_each(|byte| drop(apply(&mut filter, &key(byte, 40 + u64::from(byte)))));
+    let again = adopt(filter.into_maps(), MESH);
+    let worn = |filter: &Filter<Recorder>| filter.worn().map(|id| id.0[0]).collect::<Vec<_>>();
+    assert_eq!(worn(&again), [2, 1], "four keys have room");
+    let mut filter = again;
+    let over = MapOp::RemoveKey {
+        key_id: KeyId([2; 4]),
+    };
+    apply(&mut filter, &over);
+    assert_eq!(worn(&filter), [1]);
+    (7..100).for_each(|byte| drop(apply(&mut filter, &key(byte, 40 + u64::from(byte)))));
+    assert_eq!(worn(&filter).len(), WORN, "the last ones");
+    let other = adopt(filter.into_maps(), MeshId([2; 16]));
+    assert!(worn(&other).is_empty());
+}
+
+#[test]
 fn no_more_peers_than_slots_and_orphans_make_room() {
     let id = |index: usize| NodeId((index as u64).to_be_bytes());
     let mut filter = adopt(fresh(), MESH);

@@ -109,8 +109,11 @@ impl Sim {
     ) -> Result<crate::snapshot::Restored, crate::snapshot::SnapshotError> {
         self.boot(index);
         let now = self.nodes[index].clock.shows(self.now);
-        let node = self.nodes[index].node.as_mut().unwrap();
+        let host = &mut self.nodes[index];
+        let worn: Vec<_> = host.filter.iter().flat_map(Filter::worn).collect();
+        let node = host.node.as_mut().unwrap();
         let restored = node.restore(now, boot, snapshot);
+        node.distrust(now, worn.into_iter());
         self.hand_over(index);
         restored
     }
@@ -141,7 +144,9 @@ impl Sim {
             config.wire = *config.wire.start()..=highest;
         }
         let node = Node::new(config, identity, host.grant.clone(), root, seed, local);
-        host.node = Some(node.unwrap());
+        let mut node = node.unwrap();
+        node.distrust(local, host.filter.iter().flat_map(Filter::worn));
+        host.node = Some(node);
         host.sleep = Sleep::Awake;
         host.unplugged = false;
         if let Some(watch) = &mut self.watch {

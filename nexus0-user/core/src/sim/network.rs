@@ -170,6 +170,7 @@ impl Sim {
             let bytes = frames.iter().map(|(_, payload)| payload.len()).sum();
             let answers = frames.iter().filter_map(|(_, payload)| answered(payload));
             let answered = answers.sum();
+            let breaks = breaks.then_some(host.life);
             if watch.reacted(self.now, index, cause, bytes, answered, breaks) {
                 cause = &Cause::Command;
             }

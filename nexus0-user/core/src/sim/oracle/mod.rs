@@ -314,7 +314,8 @@ impl Watch {
         self.check("expelled", now, to, known);
     }
 
-    /// A node has sent all that a frame made it send; whether the frame had proved that it may.
+    /// A node has sent all that a frame made it send; whether the frame had proved that it may. `breaks`: the life
+    /// of a host that breaks its chain.
     pub(crate) fn reacted(
         &mut self,
         now: Time,
@@ -322,13 +323,13 @@ impl Watch {
         cause: &Cause,
         bytes: usize,
         answered: usize,
-        breaks: bool,
+        breaks: Option<u32>,
     ) -> bool {
         if let Cause::Frame(packet) = cause
             && bytes > 0
         {
             // The root's list or the door's nonce brings a break about: no frame twice.
-            if breaks && packet.accept(host, 1) {
+            if breaks.is_some_and(|life| packet.accept(host, life)) {
                 return true;
             }
             let kind = Header::parse(packet.payload()).map(|header| header.frame_type);

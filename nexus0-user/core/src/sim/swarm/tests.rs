@@ -195,6 +195,14 @@ const PAST: &[(u64, &str)] = &[
         96153,
         "an oracle looked in the moment between two clocks' turns",
     ),
+    (
+        124505,
+        "a controller did not know which keys had lost their windows before it",
+    ),
+    (
+        125527,
+        "an oracle allowed a list to break a chain once for all lives of a host",
+    ),
 ];
 
 #[test]
