@@ -9,8 +9,8 @@ use nexus0_common::reason::Verdict;
 
 /// Events shown.
 const EVENTS: usize = 5;
-/// Refusals named.
-const REASONS: usize = 3;
+/// Columns that reasons may take, beside their label and the hint that there are more.
+const REFUSALS: usize = 80 - 11 - 21;
 
 /// Options of `status`.
 #[derive(clap::Args)]
@@ -240,13 +240,15 @@ pub(super) fn refused(counters: &[VerdictCount]) -> impl Iterator<Item = &Verdic
 fn refusals(counters: &[VerdictCount]) -> String {
     let mut sorted: Vec<_> = refused(counters).filter(|count| count.frames > 0).collect();
     sorted.sort_by_key(|count| std::cmp::Reverse(count.frames));
-    let named = sorted
-        .iter()
-        .take(REASONS)
-        .map(|count| format!("{} {}", count.verdict, print::grouped(count.frames)));
-    let mut text = named.collect::<Vec<_>>().join(", ");
-    if sorted.len() > REASONS {
-        text.push_str(", .. (see `nexus0 drops`)");
+    let mut text = String::new();
+    for count in sorted {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let named = format!("{comma}{} {}", count.verdict, print::grouped(count.frames));
+        if text.len() + named.len() > REFUSALS {
+            text.push_str(", .. (`nexus0 drops`)");
+            break;
+        }
+        text.push_str(&named);
     }
     text
 }
@@ -268,4 +270,35 @@ fn up(status: &Status) -> String {
 fn event_text(event: &EventLine, now_ns: u64) -> String {
     let ago = now_ns.saturating_sub(event.at_ns) / 1_000_000;
     format!("{} ago: {}", print::span_ms(ago), event.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(verdicts: &[(&str, u64)]) -> Vec<VerdictCount> {
+        let counted = verdicts.iter().map(|(verdict, frames)| VerdictCount {
+            verdict: (*verdict).to_owned(),
+            frames: *frames,
+            bytes: 0,
+        });
+        counted.collect()
+    }
+
+    #[test]
+    fn as_many_reasons_are_named_as_fit_the_line() {
+        let few = counted(&[("tag", 3), ("accepted", 9), ("replay", 7)]);
+        assert_eq!(refusals(&few), "replay 7, tag 3");
+        let many = counted(&[
+            ("extension-header", 123_456_789_012),
+            ("unknown-sender", 23_456_789_012),
+            ("short-frame", 3),
+        ]);
+        let text = refusals(&many);
+        assert_eq!(
+            text,
+            "extension-header 123,456,789,012, .. (`nexus0 drops`)"
+        );
+        assert!(text.len() <= 69);
+    }
 }
