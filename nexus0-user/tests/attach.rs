@@ -8,7 +8,8 @@ use std::thread;
 use nexus0::dataplane::{
     AttachError, Dataplane, Options, Program, XdpMode, attached, detach, pin_folder, pinned,
 };
-use nexus0_core::id::MeshId;
+use nexus0_core::filter::{MapOp, Maps};
+use nexus0_core::id::{KeyId, MeshId, NodeId};
 use nexus0_core::time::Time;
 use nix::sched::{CloneFlags, unshare};
 
@@ -116,6 +117,44 @@ fn a_filter_stays_without_its_controller_and_is_adopted_by_the_next() {
             attached("nxa").expect("on it").program.id,
             second.status().program_id
         );
+    });
+}
+
+#[test]
+fn the_next_controller_finds_in_the_kernel_who_left_and_which_keys_lost_their_windows() {
+    let [left, stays, comes] = [7, 8, 9].map(|byte| NodeId([byte; 8]));
+    let key = |byte: u8| MapOp::InstallKey {
+        key_id: KeyId([byte; 4]),
+        pre_tag: [1, 2],
+        inner: [3; 8],
+        outer: [4; 8],
+        not_before: Time(0),
+        not_after: Time(100 + u64::from(byte)),
+    };
+    in_a_namespace(|run_dir| {
+        let open = || Dataplane::open(&options(run_dir, "nxa"), Time(1)).expect("attached");
+        let mut first = open();
+        let peers = [left, stays].map(MapOp::InstallPeer);
+        let keys = (1..=5).map(key);
+        let ops = peers.into_iter().chain([MapOp::RemovePeer(left)]);
+        for op in ops.chain(keys) {
+            first.apply(&op, Time(1)).expect("written");
+        }
+        drop(first);
+        let mut second = open();
+        assert_eq!(second.maps().peers().expect("read"), [(stays.0, 1)]);
+        assert_eq!(second.maps().departed().expect("read"), [(left.0, 0)]);
+        assert_eq!(second.worn().collect::<Vec<_>>(), [KeyId([1; 4])]);
+        for peer in [comes, left] {
+            let op = MapOp::InstallPeer(peer);
+            second.apply(&op, Time(1)).expect("written");
+        }
+        drop(second);
+        let third = open();
+        let mut peers = third.maps().peers().expect("read");
+        peers.sort_unstable();
+        assert_eq!(peers, [(left.0, 0), (stays.0, 1), (comes.0, 2)]);
+        assert_eq!(third.maps().departed().expect("read"), []);
     });
 }
 
