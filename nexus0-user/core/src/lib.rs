@@ -42,6 +42,7 @@ mod fence;
 mod handover;
 mod introduction;
 mod join;
+mod key_ring;
 mod leave;
 mod ledger;
 mod lineage;

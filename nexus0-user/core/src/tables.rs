@@ -2,7 +2,7 @@
 
 use nexus0_common::maps::MAX_PEERS;
 
-use crate::epoch::MAX_KEYS;
+use crate::key_ring::MAX_KEYS;
 use crate::node::Node;
 
 impl Node {

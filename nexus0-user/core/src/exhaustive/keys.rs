@@ -7,9 +7,10 @@ use std::hash::{Hash, Hasher};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use crate::epoch::{EpochKey, KeyRing, MAX_KEYS};
+use crate::epoch::EpochKey;
 use crate::exhaustive::world::{RHYTHM, chain_id};
 use crate::id::MeshId;
+use crate::key_ring::{KeyRing, MAX_KEYS};
 use crate::secret::Material;
 use crate::time::Time;
 
