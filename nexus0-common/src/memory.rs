@@ -1,6 +1,6 @@
 //! The filter's maps in ordinary memory: what the simulator, `explain` and the tests judge against.
 
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::boxed::Box;
 use std::collections::BTreeMap;
@@ -9,7 +9,9 @@ use std::vec::Vec;
 use crate::auth::sha256::{self, Block};
 use crate::classify::State;
 use crate::door::HALVES;
-use crate::maps::{Config, DOOR_CELLS, Door, GENERATIONS, Keys, Peer, SignedPeer, WINDOW_WORDS};
+use crate::maps::{
+    Config, DOOR_CELLS, Door, GENERATIONS, Keys, Peer, SignedPeer, WINDOW_WORDS, Window,
+};
 use crate::wire::Class;
 
 /// All maps of one filter. Peer rows appear as the controller names them.
@@ -35,26 +37,27 @@ type Words<const N: usize> = [AtomicU64; N];
 /// Words of one half of the door: all, cells, tags.
 const DOOR_WORDS: usize = 1 + 2 * DOOR_CELLS;
 const CLASSES: usize = 2;
-const UNSIGNED: usize = GENERATIONS * CLASSES * WINDOW_WORDS;
-const SIGNED: usize = GENERATIONS * WINDOW_WORDS;
 
-#[derive(Debug)]
+/// A window, in memory once somebody looks at it: most stay zero.
+type Lazy = OnceCell<Box<Words<WINDOW_WORDS>>>;
+
+#[derive(Debug, Default)]
 struct Row {
-    unsigned: Words<UNSIGNED>,
     arrival: AtomicU64,
-    signed: Words<SIGNED>,
+    unsigned: [[Lazy; CLASSES]; GENERATIONS],
     signed_arrival: AtomicU64,
+    signed: [Lazy; GENERATIONS],
 }
 
-impl Row {
-    fn new() -> Self {
-        Self {
-            unsigned: zeros(),
-            arrival: AtomicU64::new(0),
-            signed: zeros(),
-            signed_arrival: AtomicU64::new(0),
-        }
-    }
+fn word(window: &Lazy, word: usize) -> Option<&AtomicU64> {
+    window.get_or_init(|| Box::new(zeros())).get(word)
+}
+
+fn copy(window: &Lazy, to: &mut Window) {
+    let words = window.get().into_iter().flat_map(|words| words.iter());
+    to.iter_mut()
+        .zip(words)
+        .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
 }
 
 fn zeros<const N: usize>() -> Words<N> {
@@ -83,29 +86,26 @@ impl MemoryMaps {
 
     /// Forgets everything a peer slot holds.
     pub fn clear_peer(&mut self, peer: u32) {
-        *self.row_mut(peer) = Row::new();
+        *self.row_mut(peer) = Row::default();
     }
 
     /// Forgets what all peers sent under the keys of a generation.
     pub fn clear_generation(&mut self, generation: u32) {
         let generation = generation as usize;
         for row in &mut self.rows {
-            let unsigned = row
-                .unsigned
-                .chunks_mut(CLASSES * WINDOW_WORDS)
-                .nth(generation);
-            let signed = row.signed.chunks_mut(WINDOW_WORDS).nth(generation);
-            for word in unsigned.into_iter().chain(signed).flatten() {
-                *word.get_mut() = 0;
-            }
+            let unsigned = row.unsigned.get_mut(generation).into_iter().flatten();
+            let signed = row.signed.get_mut(generation);
+            unsigned
+                .chain(signed)
+                .for_each(|window| drop(window.take()));
         }
     }
 
     /// Writes a word of a signed window, as the controller does after the signature.
     pub fn store_signed(&mut self, peer: u32, generation: u32, word: usize, value: u64) {
-        let index = generation as usize * WINDOW_WORDS + word;
-        if let Some(cell) = self.row_mut(peer).signed.get_mut(index) {
-            *cell.get_mut() = value;
+        let window = self.row_mut(peer).signed.get(generation as usize);
+        if let Some(cell) = window.and_then(|window| self::word(window, word)) {
+            cell.store(value, Ordering::Relaxed);
         }
     }
 
@@ -118,10 +118,10 @@ impl MemoryMaps {
     pub fn peer_row(&self, peer: u32) -> Peer {
         let mut value = Peer::NEW;
         if let Some(row) = self.rows.get(peer as usize) {
-            let words = value.windows.iter_mut().flatten().flatten();
-            words
-                .zip(&row.unsigned)
-                .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+            let windows = row.unsigned.iter().flatten();
+            windows
+                .zip(value.windows.iter_mut().flatten())
+                .for_each(|(from, to)| copy(from, to));
             value.arrival = row.arrival.load(Ordering::Relaxed);
         }
         value
@@ -131,10 +131,10 @@ impl MemoryMaps {
     pub fn signed_row(&self, peer: u32) -> SignedPeer {
         let mut value = SignedPeer::NEW;
         if let Some(row) = self.rows.get(peer as usize) {
-            let words = value.windows.iter_mut().flatten();
-            words
-                .zip(&row.signed)
-                .for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+            let windows = row.signed.iter();
+            windows
+                .zip(&mut value.windows)
+                .for_each(|(from, to)| copy(from, to));
             value.arrival = row.signed_arrival.load(Ordering::Relaxed);
         }
         value
@@ -158,7 +158,7 @@ impl MemoryMaps {
     fn row_mut(&mut self, peer: u32) -> &mut Row {
         let index = peer as usize;
         while self.rows.len() <= index {
-            self.rows.push(Row::new());
+            self.rows.push(Row::default());
         }
         &mut self.rows[index]
     }
@@ -186,8 +186,8 @@ impl State for MemoryMaps {
     }
 
     fn window(&self, peer: u32, generation: u32, class: Class, word: usize) -> Option<&AtomicU64> {
-        let set = generation as usize * CLASSES + class as usize;
-        self.row(peer)?.unsigned.get(set * WINDOW_WORDS + word)
+        let classes = self.row(peer)?.unsigned.get(generation as usize)?;
+        self::word(classes.get(class as usize)?, word)
     }
 
     fn arrival(&self, peer: u32) -> Option<&AtomicU64> {
@@ -195,9 +195,7 @@ impl State for MemoryMaps {
     }
 
     fn signed_window(&self, peer: u32, generation: u32, word: usize) -> Option<&AtomicU64> {
-        self.row(peer)?
-            .signed
-            .get(generation as usize * WINDOW_WORDS + word)
+        self::word(self.row(peer)?.signed.get(generation as usize)?, word)
     }
 
     fn signed_arrival(&self, peer: u32) -> Option<&AtomicU64> {

@@ -50,13 +50,11 @@ impl Rhythm {
     }
 }
 
-/// Replay windows of one sender under one key: multicast, unicast, signed (R9).
-#[derive(Clone, Debug)]
+/// Replay windows of one sender under one key: multicast, unicast, signed (R9). One that nothing fell into is absent.
+#[derive(Clone, Debug, Default)]
 struct Windows {
     highest: u64,
-    multicast: Window,
-    unicast: Window,
-    signed: Window,
+    kinds: [Option<Box<Window>>; 3],
 }
 
 /// When a key is what.
@@ -177,12 +175,10 @@ impl EpochKey {
     /// Takes everything of a sender up to a sequence as seen, and `more` beyond it as possibly used.
     pub(crate) fn remember(&mut self, sender: NodeId, highest: u64, more: u64) {
         if self.windows.len() < MAX_SENDERS {
-            let seen = replay::seen_up_to(highest);
+            let seen = Box::new(replay::seen_up_to(highest));
             let windows = Windows {
                 highest: highest.saturating_add(more),
-                multicast: seen,
-                unicast: seen,
-                signed: seen,
+                kinds: core::array::from_fn(|_| Some(seen.clone())),
             };
             self.windows.insert(sender, windows);
         }
@@ -209,25 +205,23 @@ impl EpochKey {
         let Some(windows) = self.windows.get(&NodeId(header.sender)) else {
             return self.windows.len() < MAX_SENDERS;
         };
-        let word = windows
-            .of(header)
-            .get(position.word)
-            .copied()
-            .unwrap_or(u64::MAX);
-        position.mark(word).is_some()
+        let window = windows.kinds.get(kind(header)).and_then(Option::as_deref);
+        let word = window.map_or(Some(0), |window| window.get(position.word).copied());
+        word.is_some_and(|word| position.mark(word).is_some())
     }
 
     /// Uses up a frame's sequence.
     pub(crate) fn commit(&mut self, header: &Header) {
-        let windows = self
-            .windows
-            .entry(NodeId(header.sender))
-            .or_insert_with(Windows::new);
+        let windows = self.windows.entry(NodeId(header.sender)).or_default();
         windows.highest = windows.highest.max(header.sequence);
         let Some(position) = replay::position(header.sequence) else {
             return;
         };
-        if let Some(word) = windows.of_mut(header).get_mut(position.word)
+        let Some(window) = windows.kinds.get_mut(kind(header)) else {
+            return;
+        };
+        let window = window.get_or_insert_with(|| Box::new([0; WINDOW_WORDS]));
+        if let Some(word) = window.get_mut(position.word)
             && let Some(marked) = position.mark(*word)
         {
             *word = marked;
@@ -263,30 +257,11 @@ impl EpochKey {
     }
 }
 
-impl Windows {
-    fn new() -> Self {
-        let empty = [0; WINDOW_WORDS];
-        Self {
-            highest: 0,
-            multicast: empty,
-            unicast: empty,
-            signed: empty,
-        }
-    }
-
-    fn of(&self, header: &Header) -> &Window {
-        match (header.frame_type.signed(), header.class) {
-            (true, _) => &self.signed,
-            (false, Class::Multicast) => &self.multicast,
-            (false, Class::Unicast) => &self.unicast,
-        }
-    }
-
-    fn of_mut(&mut self, header: &Header) -> &mut Window {
-        match (header.frame_type.signed(), header.class) {
-            (true, _) => &mut self.signed,
-            (false, Class::Multicast) => &mut self.multicast,
-            (false, Class::Unicast) => &mut self.unicast,
-        }
+/// Which of a sender's windows a frame falls into.
+fn kind(header: &Header) -> usize {
+    match (header.frame_type.signed(), header.class) {
+        (false, Class::Multicast) => 0,
+        (false, Class::Unicast) => 1,
+        (true, _) => 2,
     }
 }

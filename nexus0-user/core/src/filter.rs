@@ -1,14 +1,12 @@
 //! From a node's wishes to the filter's maps: which slot, which window set, in which order (R8, R18).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use nexus0_common::maps::{
-    ADDRESSES, Config, DOOR_SLOT, GENERATIONS, KEY_SLOTS, KeySlot, Keys, MAX_PEERS, Own, SCHEMA,
-    WORN, flags,
+    ADDRESSES, Config, DOOR_SLOT, GENERATIONS, KEY_SLOTS, KeySlot, Keys, Own, SCHEMA, WORN, flags,
 };
 use nexus0_common::{rate, replay};
 
 use crate::id::{KeyId, MeshId, NodeId};
+use crate::peer_slots::PeerSlots;
 use crate::secret::Material;
 use crate::time::Time;
 
@@ -118,12 +116,7 @@ pub struct Filter<M> {
     keys: Keys,
     /// When each slot was last emptied: the one that rests longest is used next.
     rested: [u64; KEY_SLOTS],
-    peers: BTreeMap<NodeId, u32>,
-    /// Peers of an earlier controller that this one has not asked for yet.
-    orphans: Vec<NodeId>,
-    /// Slots of nodes that went, with their windows: whoever comes back finds them again.
-    gone: BTreeMap<NodeId, u32>,
-    next_peer: u32,
+    peers: PeerSlots,
     uses: u64,
 }
 
@@ -137,10 +130,7 @@ impl<M: Maps> Filter<M> {
             config,
             keys,
             rested: [0; KEY_SLOTS],
-            peers: BTreeMap::new(),
-            orphans: Vec::new(),
-            gone: BTreeMap::new(),
-            next_peer: 0,
+            peers: PeerSlots::new(),
             uses: 0,
         };
         let door = Material::door(mesh);
@@ -149,7 +139,8 @@ impl<M: Maps> Filter<M> {
             filter.wipe()?;
         } else {
             filter.config.worn = held.worn;
-            filter.adopt_peers()?;
+            let (known, left) = (filter.maps.peers()?, filter.maps.departed()?);
+            filter.peers = PeerSlots::adopted(known, left);
         }
         filter.install_door(&door)?;
         filter.config.heartbeat = now.0;
@@ -163,15 +154,6 @@ impl<M: Maps> Filter<M> {
             self.write_id(slot, 0)?;
         }
         self.maps.clear_peers()
-    }
-
-    fn adopt_peers(&mut self) -> Result<(), M::Error> {
-        let (held, gone) = (self.maps.peers()?, self.maps.departed()?);
-        let node = |(id, slot)| (NodeId(id), slot);
-        self.peers = held.into_iter().map(node).collect();
-        self.gone = gone.into_iter().map(node).collect();
-        self.orphans = self.peers.keys().copied().collect();
-        Ok(())
     }
 
     fn install_door(&mut self, door: &Material) -> Result<(), M::Error> {
@@ -419,55 +401,23 @@ impl<M: Maps> Filter<M> {
     }
 
     fn install_peer(&mut self, id: NodeId) -> Result<(), M::Error> {
-        self.orphans.retain(|orphan| *orphan != id);
-        if self.peers.contains_key(&id) {
+        let Some(seat) = self.peers.install(id) else {
             return Ok(());
-        }
-        if self.peers.len() >= MAX_PEERS {
-            let Some(orphan) = self.orphans.pop() else {
-                return Ok(());
-            };
-            self.remove_peer(orphan)?;
-        }
-        let slot = if let Some(own) = self.gone.remove(&id) {
-            own
-        } else {
-            let Some(slot) = self.free_peer_slot() else {
-                return Ok(());
-            };
-            self.gone.retain(|_, gone| *gone != slot);
-            self.maps.clear_peer(slot)?;
-            slot
         };
-        self.maps.write_peer(id.0, slot)?;
-        self.peers.insert(id, slot);
-        Ok(())
-    }
-
-    /// The next slot that nobody has or had, or else one that nobody has, going round, so that a slot rests after
-    /// use.
-    fn free_peer_slot(&mut self) -> Option<u32> {
-        let all = MAX_PEERS as u32;
-        let used: BTreeSet<u32> = self.peers.values().copied().collect();
-        let left: BTreeSet<u32> = self.gone.values().copied().collect();
-        let mut round = (self.next_peer..all)
-            .chain(0..self.next_peer)
-            .filter(|slot| !used.contains(slot));
-        let slot = round
-            .clone()
-            .find(|slot| !left.contains(slot))
-            .or_else(|| round.next())?;
-        self.next_peer = slot.saturating_add(1).checked_rem(all).unwrap_or(0);
-        Some(slot)
+        if let Some(other) = seat.instead {
+            self.maps.remove_peer(other.0)?;
+        }
+        if seat.cleared {
+            self.maps.clear_peer(seat.slot)?;
+        }
+        self.maps.write_peer(id.0, seat.slot)
     }
 
     fn remove_peer(&mut self, id: NodeId) -> Result<(), M::Error> {
-        self.orphans.retain(|orphan| *orphan != id);
-        let Some(slot) = self.peers.remove(&id) else {
-            return Ok(());
-        };
-        self.gone.insert(id, slot);
-        self.maps.remove_peer(id.0)
+        if self.peers.remove(id) {
+            self.maps.remove_peer(id.0)?;
+        }
+        Ok(())
     }
 
     fn commit_signed(
@@ -477,7 +427,7 @@ impl<M: Maps> Filter<M> {
         sequence: u64,
         now: Time,
     ) -> Result<(), M::Error> {
-        let Some(peer) = self.peers.get(&sender).copied() else {
+        let Some(peer) = self.peers.get(sender) else {
             return Ok(());
         };
         let Some(key) = self

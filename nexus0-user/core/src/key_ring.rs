@@ -23,7 +23,7 @@ pub(crate) struct KeyRing {
 
 impl KeyRing {
     /// All keys in the order they came.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &EpochKey> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &EpochKey> {
         self.keys.iter()
     }
 

@@ -1,13 +1,13 @@
 //! Who is a member: the anchor tells, members listen and ask.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use nexus0_common::wire::{
     Ask, GROUP, LOWEST_VERSION, ROSTER_ENTRIES, ROSTER_ENTRY_LEN, Roster, RosterEntry,
 };
 
 use crate::admission::Admitted;
+use crate::draft::Draft;
 use crate::filter::MapOp;
 use crate::grant::Grant;
 use crate::id::{ChainId, NodeId, RosterDigest};
@@ -32,10 +32,6 @@ pub(crate) const ASK_AFTER: (Duration, Duration) =
 pub(crate) const REPEAT: Duration = Duration::from_millis(100);
 /// It repeats a whole roster at a rate of one ROSTER in this time, however many ask.
 const PER_PAGE: Duration = Duration::from_millis(20);
-
-/// The order as far as it was received.
-#[derive(Debug, Default)]
-pub(crate) struct Draft(BTreeMap<u16, NodeId>);
 
 impl Node {
     /// Takes a node into the roster and the filter.
@@ -255,7 +251,6 @@ impl Node {
         for entry in body.entries.iter().filter_map(RosterEntry::parse) {
             self.take_entry(now, &entry);
         }
-        self.draft.0.split_off(&body.members);
         self.take_draft(body.members);
         self.check_roster(now);
         Some(())
@@ -267,18 +262,15 @@ impl Node {
         if claimed != self.id {
             self.learn(now, grant, Some(entry.highest));
         }
-        if self.draft.0.len() < nexus0_common::maps::MAX_PEERS {
-            self.draft.0.insert(entry.position, claimed);
-        }
+        self.draft.insert(entry.position, claimed);
         Some(())
     }
 
     /// Takes the order up once it has no gap.
     fn take_draft(&mut self, members: u16) {
-        if self.draft.0.len() != usize::from(members) {
+        let Some(order) = self.draft.order(members) else {
             return;
-        }
-        let order: Vec<NodeId> = self.draft.0.values().copied().collect();
+        };
         let held = self.roster.succession();
         let known = if order.starts_with(held) {
             held.len()
@@ -296,8 +288,7 @@ impl Node {
 
     /// Starts the draft from the order held.
     pub(crate) fn redraft(&mut self) {
-        let numbered = (0_u16..).zip(self.roster.succession().iter().copied());
-        self.draft = Draft(numbered.collect());
+        self.draft = Draft::of(self.roster.succession());
     }
 
     /// Forgets joiners that were never heard. One that was let in here may have become the anchor since, or a

@@ -2,6 +2,7 @@
 
 use core::convert::Infallible;
 
+use nexus0_common::classify::State;
 use nexus0_common::maps::{Config, KeySlot, Keys};
 use nexus0_common::memory::MemoryMaps;
 
@@ -70,12 +71,8 @@ impl Maps for MemoryMaps {
     }
 
     fn signed_word(&self, slot: u32, generation: usize, word: usize) -> Result<u64, Infallible> {
-        let row = self.signed_row(slot);
-        let window = row.windows.get(generation);
-        Ok(window
-            .and_then(|window| window.get(word))
-            .copied()
-            .unwrap_or(0))
+        let cell = self.signed_window(slot, generation as u32, word);
+        Ok(cell.map_or(0, |cell| self.load(cell)))
     }
 
     fn write_signed_word(

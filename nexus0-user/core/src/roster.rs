@@ -102,7 +102,7 @@ impl Roster {
     }
 
     /// All known nodes by id.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Member)> + Clone {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Member)> + Clone {
         self.members.iter().map(|(id, member)| (*id, member))
     }
 

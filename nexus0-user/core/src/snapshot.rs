@@ -106,7 +106,7 @@ impl Node {
                 let pulse = own.last_pulse.map(|pulse| pulse.sequence);
                 (own.chain, own.number, pulse, own.roster)
             }),
-            members: (self.roster.iter().count(), self.roster.succession().len()),
+            members: (self.roster.iter().len(), self.roster.succession().len()),
             sequence: self.sequence >> MARK_SHIFT,
             left: self.left,
         }
@@ -144,8 +144,8 @@ impl Node {
 
     /// An upper bound of a snapshot's length: growing would leave copies of secrets behind.
     fn room(&self) -> usize {
-        let members = self.roster.iter().count();
-        let seen: usize = self.keys.iter().map(|key| key.highest().count()).sum();
+        let members = self.roster.iter().len();
+        let seen: usize = self.keys.iter().map(EpochKey::senders).sum();
         let keys = self.keys.iter().count();
         2048 + 256 * members + 128 * keys + 16 * seen + 8 * self.roster.succession().len()
     }

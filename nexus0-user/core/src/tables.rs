@@ -9,8 +9,8 @@ impl Node {
     /// Name, rows and cap of every table that others can fill.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (&'static str, usize, usize)> {
         let own = [
-            ("keys", self.keys.iter().count(), MAX_KEYS),
-            ("roster", self.roster.iter().count(), MAX_PEERS + 1),
+            ("keys", self.keys.iter().len(), MAX_KEYS),
+            ("roster", self.roster.iter().len(), MAX_PEERS + 1),
             ("succession", self.roster.succession().len(), MAX_PEERS + 1),
             ("outputs", self.outputs.len(), 4096),
         ];

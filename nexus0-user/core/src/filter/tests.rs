@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use nexus0_common::maps::WINDOW_WORDS;
+use nexus0_common::maps::{MAX_PEERS, WINDOW_WORDS};
 use nexus0_common::memory::MemoryMaps;
 use nexus0_common::wire::PORT;
 
