@@ -12,10 +12,10 @@ fn auth(c: &mut Criterion) {
         b.iter(|| Midstates::new(black_box(&[1; 32])));
     });
     c.bench_function("auth/pre-tag", |b| {
-        let (words, source, tag) = ([1, 2], [3; 16], [4; 32]);
+        let (key, source) = ([1, 2], [3; 16]);
         b.iter(|| {
-            let tag = black_box(&tag);
-            auth::pre_tag(&words, &source, &GROUP, Class::Multicast, &[5; 8], 6, tag)
+            let tag = black_box(&[4; 4]);
+            auth::pre_tag(&key, &source, &GROUP, Class::Multicast, &[5; 8], 6, tag)
         });
     });
     let mut group = c.benchmark_group("auth/tag");

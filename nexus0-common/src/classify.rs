@@ -279,7 +279,7 @@ impl Trailer {
 
 #[inline(always)]
 fn check_pre_tag(frame: &Frame<'_>, key: &KeySlot, trailer: &Trailer) -> Result<(), Verdict> {
-    let expected = auth::pre_tag_of_words(
+    let expected = auth::pre_tag(
         &key.pre_tag,
         frame.source,
         frame.destination,

@@ -1,7 +1,7 @@
 //! A key as those who send frames hold it.
 
 use super::hmac::{self, Midstates};
-use super::pre_tag;
+use super::{pre_tag, words};
 use crate::maps::KeySlot;
 use crate::wire::{Header, PRE_TAG_LEN, TRAILER_LEN};
 
@@ -70,7 +70,7 @@ impl FrameKey {
             class,
             &sender,
             sequence,
-            &tag,
+            &words(&tag),
         );
         let mut trailer = [0; TRAILER_LEN];
         let (first, second) = trailer.split_at_mut(PRE_TAG_LEN);

@@ -84,7 +84,7 @@ impl<'a> Shape<'a> {
             *class,
             sender,
             *sequence,
-            self.tag,
+            &auth::words(self.tag),
         );
         expected == self.pre_tag
     }

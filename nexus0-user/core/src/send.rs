@@ -71,7 +71,7 @@ impl Envelope<'_> {
             header.class,
             &header.sender,
             header.sequence,
-            &tag,
+            &auth::words(&tag),
         );
         frame.extend(pre_tag.to_le_bytes());
         frame.extend(tag);

@@ -214,7 +214,7 @@ fn pre_tag_of(
     tag: &[u8],
 ) -> [u8; 8] {
     let header = nexus0_common::wire::Header::parse(bytes).expect("it was tagged");
-    let tag = tag.try_into().expect("thirty-two");
+    let tag = nexus0_common::auth::words(tag.try_into().expect("thirty-two"));
     nexus0_common::auth::pre_tag(
         &key.pre_tag,
         source,
@@ -222,7 +222,7 @@ fn pre_tag_of(
         header.class,
         &header.sender,
         header.sequence,
-        tag,
+        &tag,
     )
     .to_le_bytes()
 }

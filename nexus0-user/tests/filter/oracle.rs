@@ -323,14 +323,13 @@ impl Oracle {
             counts = !counts;
         }
         let mut message = frame.datagram.source[8..].to_vec();
-        message.extend(if counts {
-            &frame.datagram.destination[8..]
-        } else {
-            &[0; 8]
-        });
         message.extend(frame.sender);
         message.extend(frame.sequence.to_be_bytes());
-        message.extend(frame.tag);
+        let folded = |at: usize| (0..4).fold(0, |folded, word| folded ^ frame.tag[8 * word + at]);
+        message.extend((0..8).map(folded));
+        if counts {
+            message.extend(&frame.datagram.destination[8..]);
+        }
         let mut sip = SipHasher24::new_with_key(&key.pre_tag);
         sip.write(&message);
         sip.finish().to_le_bytes()

@@ -178,8 +178,9 @@ def signed_message(mesh: bytes, chain: bytes, source: bytes, destination: bytes,
 
 
 def pre_tag(key: Material, authenticated: bytes, source: bytes, destination: bytes, tag: bytes) -> bytes:
-    to = destination[8:] if authenticated[3] & 0x80 else bytes(8)
-    return crypto.siphash24(key.pre_tag, source[8:] + to + authenticated[8:24] + tag)
+    folded = bytes(a ^ b ^ c ^ d for a, b, c, d in zip(tag[:8], tag[8:16], tag[16:24], tag[24:]))
+    to = destination[8:] if authenticated[3] & 0x80 else b""
+    return crypto.siphash24(key.pre_tag, source[8:] + authenticated[8:24] + folded + to)
 
 
 def shape(payload: bytes, source: bytes, destination: bytes) -> Frame:

@@ -70,7 +70,7 @@ fn tagged(
         class,
         &sender,
         sequence,
-        &tag,
+        &auth::words(&tag),
     );
     frame.extend(pre_tag.to_le_bytes());
     frame.extend(tag);

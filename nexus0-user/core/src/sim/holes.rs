@@ -317,7 +317,7 @@ fn retag(frame: &mut Vec<u8>, under: &Under, sender: NodeId, source: [u8; 16]) {
         Class::Multicast,
         &sender.0,
         header.sequence,
-        &tag,
+        &nexus0_common::auth::words(&tag),
     );
     frame.extend(pre_tag.to_le_bytes());
     frame.extend(tag);
