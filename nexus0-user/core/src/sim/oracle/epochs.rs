@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use nexus0_common::wire::{FrameType, Header};
+use nexus0_common::wire::{Announcement, Epoch, FrameType, HEADER_LEN, Header, Rekey};
 
 use super::super::packet::Packet;
 use crate::epoch::EpochKey;
@@ -188,8 +188,29 @@ impl Epochs {
 
     /// Times in a frame count from its arrival: one that comes late moves what its receiver knows.
     pub(super) fn learned(&mut self, now: Time, host: usize, packet: &Packet) {
-        let late = now.since(packet.sent);
+        let late = now.since(packet.sent).max(self.repeated(now, packet));
         let worst = self.late.entry(host).or_default();
         *worst = (*worst).max(late);
     }
+
+    /// How long ago the epoch opened that a frame tells of as one that opens now: it is repeated for who missed
+    /// it, with the last copy this long after the first.
+    fn repeated(&self, now: Time, packet: &Packet) -> Duration {
+        let last = Duration::from_millis(1_500) + self.slack.pulse * 3 + self.slack.delay;
+        opened(packet)
+            .and_then(|head| self.eras.get(&KeyId(head.key_id)))
+            .map_or(Duration::ZERO, |era| now.since(era.opens).min(last))
+    }
+}
+
+/// What a frame says of an epoch that begins at once.
+fn opened(packet: &Packet) -> Option<Announcement> {
+    let header = Header::parse(packet.payload())?;
+    let body = packet.payload().get(HEADER_LEN..)?;
+    let head = match header.frame_type {
+        FrameType::Epoch => Epoch::parse(body)?.head,
+        FrameType::Rekey => Rekey::parse(body)?.head,
+        _ => return None,
+    };
+    (head.activates_in == 0).then_some(head)
 }

@@ -203,6 +203,10 @@ const PAST: &[(u64, &str)] = &[
         125527,
         "an oracle allowed a list to break a chain once for all lives of a host",
     ),
+    (
+        149805,
+        "an oracle did not know that who takes a promotion from a repeat counts the epoch from then",
+    ),
 ];
 
 #[test]
