@@ -203,7 +203,10 @@ impl Simulated {
                 }
                 Output::Dataplane(MapOp::InstallKey { .. }) => self.keys.push(Time(daemon::now())),
                 Output::Event(Event::EpochTurned { .. }) => self.turns.push(Time(daemon::now())),
-                Output::Dataplane(_) | Output::Event(_) | Output::Revocations(_) => {}
+                Output::Dataplane(_)
+                | Output::Event(_)
+                | Output::Revocations(_)
+                | Output::Conviction(_) => {}
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Real nodes: processes in network namespaces on one bridge, the filter in their drivers. Needs root.
 
 mod af_xdp;
+mod conviction;
 mod expulsion;
 mod interfaces;
 mod link;

@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod conviction;
 pub mod event;
 pub mod filter;
 pub mod grant;

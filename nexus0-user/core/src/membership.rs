@@ -198,11 +198,13 @@ impl Node {
         self.send_entries(now, &newcomers);
     }
 
-    /// Tells everyone everything.
+    /// Tells everyone everything, and whom nobody follows.
     pub(crate) fn send_pages(&mut self, now: Time) {
         self.desk.last_pages = Some(now);
         let all = self.roster.succession().to_vec();
-        self.send_entries(now, &all);
+        if self.send_entries(now, &all).is_some() {
+            self.warn_newcomers(now);
+        }
     }
 
     fn send_entries(&mut self, now: Time, ids: &[NodeId]) -> Option<()> {

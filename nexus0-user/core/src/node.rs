@@ -80,6 +80,8 @@ pub enum Input<'a> {
     },
     /// A revocation list from this machine.
     Revocations(&'a [u8]),
+    /// A conviction that this machine kept ([`Conviction`](crate::conviction::Conviction)).
+    Conviction(&'a [u8]),
     /// Say goodbye.
     Leave,
 }
@@ -98,6 +100,8 @@ pub enum Output {
     Dataplane(MapOp),
     /// Keep this revocation list in place of the one kept before.
     Revocations(Vec<u8>),
+    /// Keep this conviction beside those kept before.
+    Conviction(Vec<u8>),
     /// Tell someone.
     Event(Event),
 }
@@ -247,6 +251,7 @@ impl Node {
         }
         match input {
             Input::Revocations(bytes) => self.hand_in(now, bytes),
+            Input::Conviction(bytes) => drop(self.recall(now, bytes)),
             Input::AddressReady(address) if self.revoked() => self.address = Some(address),
             Input::Frame { .. } if self.revoked() => {}
             Input::AddressReady(address) => self.address_ready(now, address),

@@ -6,17 +6,14 @@
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 
-use nexus0_common::wire::{
-    Class, EXHIBIT_LEN, Epoch, Exhibit, FrameType, GROUP, HEADER_LEN, Header, Proof, Pulse,
-    SIGNATURE_LEN,
-};
+use nexus0_common::wire::{Epoch, Exhibit, FrameType, GROUP, Proof, Pulse};
 
 use crate::admission::Admitted;
+use crate::conviction::{Commitment, Conviction, Shown, accused};
 use crate::event::Reason;
 use crate::id::{ChainId, KeyId, NodeId};
-use crate::identity::verify_strict;
-use crate::node::{Event, Node};
-use crate::send::{Under, signed_message};
+use crate::node::{Event, Node, Output};
+use crate::send::Under;
 use crate::time::Time;
 use crate::timer::Timer;
 
@@ -24,55 +21,6 @@ use crate::timer::Timer;
 const MAX_KEPT: usize = 8;
 /// Cheats remembered: no more than there can be members.
 const MAX_CHEATS: usize = nexus0_common::maps::MAX_PEERS;
-
-/// An exhibit's bytes.
-type Shown = [u8; EXHIBIT_LEN];
-
-/// What an anchor commits itself to with an EPOCH: one key and one beginning of the succession per number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Commitment {
-    /// Who signed.
-    pub(crate) signer: NodeId,
-    /// The chain of the epoch.
-    pub(crate) chain: ChainId,
-    /// Its number.
-    pub(crate) number: u64,
-    /// Names its key.
-    pub(crate) key_id: KeyId,
-    /// The first sixteen of the succession.
-    pub(crate) succession: [u8; 128],
-}
-
-impl Commitment {
-    /// The commitment in an exhibit's frame, its signature not yet verified.
-    fn of(exhibit: &Exhibit) -> Option<Self> {
-        let header = Header::parse(&exhibit.frame)?;
-        if header.frame_type != FrameType::Epoch || header.class != Class::Multicast {
-            return None;
-        }
-        let body = Epoch::parse(exhibit.frame.get(HEADER_LEN..)?)?;
-        Some(Self::new(NodeId(header.sender), &body))
-    }
-
-    fn new(signer: NodeId, body: &Epoch) -> Self {
-        Self {
-            signer,
-            chain: ChainId(body.head.chain),
-            number: body.head.number,
-            key_id: KeyId(body.head.key_id),
-            succession: body.succession,
-        }
-    }
-
-    fn same_epoch(&self, other: &Self) -> bool {
-        self.signer == other.signer && self.chain == other.chain && self.number == other.number
-    }
-
-    /// Whether nobody honest signs both.
-    pub(crate) fn contradicts(&self, other: &Self) -> bool {
-        self.same_epoch(other) && self != other
-    }
-}
 
 /// An EPOCH as it came.
 #[derive(Clone, Debug)]
@@ -95,8 +43,8 @@ enum Show {
 pub(crate) struct Witness {
     kept: VecDeque<Kept>,
     cheats: BTreeSet<NodeId>,
-    /// The last proof: whose, and the two frames.
-    proof: Option<(NodeId, [Shown; 2])>,
+    /// The last proof.
+    proof: Option<Conviction>,
     show: Option<Show>,
     /// The last key whose EPOCH was shown, by this node or another.
     shown: Option<KeyId>,
@@ -108,6 +56,11 @@ impl Witness {
     /// Whether this node was convicted.
     pub(crate) fn cheated(&self, id: NodeId) -> bool {
         self.cheats.contains(&id)
+    }
+
+    /// All who were convicted.
+    pub(crate) fn convicted(&self) -> impl Iterator<Item = NodeId> {
+        self.cheats.iter().copied()
     }
 
     /// How many EPOCHs are kept.
@@ -195,11 +148,11 @@ impl Node {
     }
 
     fn show_soon(&mut self, now: Time, show: Show) {
-        let most = match show {
-            Show::Own(_) => self.rhythm.pulses(1, 5),
-            Show::Proof => self.rhythm.pulses(1, 20),
+        let (least, most) = match show {
+            Show::Own(_) => (Duration::ZERO, self.rhythm.pulses(1, 5)),
+            Show::Proof => (self.rhythm.pulses(1, 40), self.rhythm.pulses(1, 20)),
         };
-        let pause = self.between(Duration::ZERO, most);
+        let pause = self.between(least, most);
         self.witness.show = Some(show);
         self.timers.set(Timer::Show, now + pause);
     }
@@ -220,7 +173,7 @@ impl Node {
 
     /// Shows the last proof under a key.
     pub(crate) fn show_proof(&mut self, under: &Under) -> Option<()> {
-        let (_, pair) = self.witness.proof?;
+        let pair = *self.witness.proof.as_ref()?.pair();
         self.send_proof(under, &pair)
     }
 
@@ -233,20 +186,18 @@ impl Node {
     pub(crate) fn on_proof(&mut self, now: Time, frame: &Admitted<'_>) -> Option<()> {
         let proof = Proof::parse(frame.body())?;
         match proof.exhibits {
-            [first, second] => self.judge_pair(now, first, second),
+            [first, second] => self.judge_pair(now, &[*first, *second]),
             [shown] => self.judge_one(now, shown),
             _ => None,
         }
     }
 
     fn judge_one(&mut self, now: Time, shown: &Shown) -> Option<()> {
-        let exhibit = Exhibit::parse(shown)?;
-        let commitment = Commitment::of(&exhibit)?;
+        let commitment = Commitment::of(shown)?;
         let Some(kept) = self.witness.contradicted(&commitment) else {
             return self.spare(&commitment);
         };
-        let pair = [kept.exhibit, *shown];
-        self.verify(&exhibit, &commitment)?;
+        let pair = [*shown, kept.exhibit];
         self.convict(now, commitment.signer, &pair)?;
         self.show_soon(now, Show::Proof);
         Some(())
@@ -265,24 +216,17 @@ impl Node {
         Some(())
     }
 
-    fn judge_pair(&mut self, now: Time, first: &Shown, second: &Shown) -> Option<()> {
-        let exhibits = [Exhibit::parse(first)?, Exhibit::parse(second)?];
-        let [one, other] = &exhibits;
-        let commitments = [Commitment::of(one)?, Commitment::of(other)?];
-        let [claim, counterclaim] = &commitments;
-        if !claim.contradicts(counterclaim) {
-            return None;
+    fn judge_pair(&mut self, now: Time, pair: &[Shown; 2]) -> Option<()> {
+        let signer = accused(pair)?;
+        if self.witness.cheated(signer) {
+            return self.proof_heard(signer);
         }
-        if self.witness.cheated(claim.signer) {
-            return self.proof_heard(claim.signer);
-        }
-        self.verify(one, claim)?;
-        self.verify(other, counterclaim)?;
-        self.convict(now, claim.signer, &[*first, *second])
+        self.convict(now, signer, pair)
     }
 
     fn proof_heard(&mut self, signer: NodeId) -> Option<()> {
-        self.witness.proof.filter(|(of, _)| *of == signer)?;
+        let held = self.witness.proof.as_ref();
+        held.filter(|proof| proof.signer() == signer)?;
         if self.witness.show == Some(Show::Proof) {
             self.witness.show = None;
             self.timers.stop(Timer::Show);
@@ -290,21 +234,27 @@ impl Node {
         Some(())
     }
 
-    /// Whether the frame in an exhibit is signed by the member that it names.
-    fn verify(&mut self, exhibit: &Exhibit, commitment: &Commitment) -> Option<()> {
-        let (signed, signature) = exhibit.frame.split_last_chunk::<SIGNATURE_LEN>()?;
-        let chain = ChainId(exhibit.chain);
-        let message = signed_message(self.mesh, chain, &exhibit.source, &GROUP, signed);
-        let public_key = self.roster.get(commitment.signer)?.grant.public_key();
-        if !verify_strict(public_key, &message, signature) {
-            self.counters.signature_failures += 1;
+    /// Judges a member by two exhibits.
+    fn convict(&mut self, now: Time, cheat: NodeId, pair: &[Shown; 2]) -> Option<()> {
+        if self.witness.cheated(cheat) {
             return None;
         }
-        Some(())
+        let public_key = *self.roster.get(cheat)?.grant.public_key();
+        let Ok(conviction) = Conviction::judge(self.mesh, &public_key, pair) else {
+            self.counters.signature_failures += 1;
+            return None;
+        };
+        self.condemn(now, conviction)
+    }
+
+    /// Takes up what this machine kept of an earlier life.
+    pub(crate) fn recall(&mut self, now: Time, bytes: &[u8]) -> Option<()> {
+        self.condemn(now, Conviction::parse(bytes, self.mesh).ok()?)
     }
 
     /// Nobody follows that node any more, as far as this one is asked.
-    fn convict(&mut self, now: Time, cheat: NodeId, pair: &[Shown; 2]) -> Option<()> {
+    fn condemn(&mut self, now: Time, conviction: Conviction) -> Option<()> {
+        let cheat = conviction.signer();
         if cheat == self.id || self.witness.cheated(cheat) {
             return None;
         }
@@ -312,13 +262,23 @@ impl Node {
             self.witness.cheats.pop_first();
         }
         self.witness.cheats.insert(cheat);
-        self.witness.proof = Some((cheat, *pair));
+        self.outputs
+            .push_back(Output::Conviction(conviction.bytes()));
+        self.witness.proof = Some(conviction);
         self.counters.cheats += 1;
         self.event(Event::Cheated { anchor: cheat });
         self.drop_preemptor(now, cheat);
         if self.lineage.as_ref()?.anchor == cheat {
             self.anchor_gone(now, Reason::Cheated);
         }
+        Some(())
+    }
+
+    /// Shows those who did not know the roster the last proof, once they have it, if it is of a member.
+    pub(crate) fn warn_newcomers(&mut self, now: Time) -> Option<()> {
+        let cheat = self.witness.proof.as_ref()?.signer();
+        self.roster.get(cheat)?;
+        self.show_soon(now, Show::Proof);
         Some(())
     }
 }

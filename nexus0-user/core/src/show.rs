@@ -37,6 +37,7 @@ impl Node {
             }),
             peers: self.peer_views(now),
             revocations: self.revocations_view(),
+            convicted: self.witness.convicted().collect(),
             open: self.config.open,
             counters: self.counters,
             ledger: self.ledger.view(),

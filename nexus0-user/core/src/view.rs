@@ -46,6 +46,8 @@ pub struct View {
     pub peers: Vec<PeerView>,
     /// Who is out.
     pub revocations: RevocationsView,
+    /// Who signed two epochs under one number: nobody follows them.
+    pub convicted: Vec<NodeId>,
     /// Whether everybody who knows the mesh's name can join.
     pub open: bool,
     /// What was counted.

@@ -21,8 +21,8 @@ use crate::daemon::{self, Receive, RunError};
 use crate::dataplane::{AttachError, XdpMode};
 use crate::hex;
 use crate::store::{
-    GRANT_FILE, GrantFile, IDENTITY_FILE, RevocationsFile, StoreError, load_or_create_identity,
-    read_public,
+    ConvictionsFolder, GRANT_FILE, GrantFile, IDENTITY_FILE, RevocationsFile, StoreError,
+    load_or_create_identity, read_public,
 };
 
 /// Options of `run`.
@@ -175,6 +175,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             .open
             .is_none()
             .then(|| RevocationsFile::new(&args.state_dir, root)),
+        convictions: args
+            .open
+            .is_none()
+            .then(|| ConvictionsFolder::new(&args.state_dir, root)),
     };
     let nodes = args.iface.into_iter().map(node).collect();
     daemon::run(nodes).map_err(Failure::from)

@@ -203,7 +203,7 @@ fn describe(event: &Event, name: impl Fn(NodeId) -> String) -> String {
             )
         }
         Event::Cheated { anchor } => format!(
-            "{} signed two epochs under one number: not followed any more",
+            "{} announced two epochs under one number: skipped",
             name(*anchor)
         ),
         Event::PeerAdded { id, name } => format!("{name} ({id}) is a member"),

@@ -29,7 +29,7 @@ pub use intake::Receive;
 use node_loop::NodeLoop;
 
 use crate::dataplane::{AttachError, MapError, XdpMode};
-use crate::store::{RevocationsFile, StoreError};
+use crate::store::{ConvictionsFolder, RevocationsFile, StoreError};
 
 /// What a node needs to run.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct Options {
     pub open: Option<String>,
     /// Where the revocation list is kept; `None` in an open mesh, which has none.
     pub revocations: Option<RevocationsFile>,
+    /// Where convictions are kept; `None` in an open mesh, where who is convicted comes back as another.
+    pub convictions: Option<ConvictionsFolder>,
 }
 
 /// Why a node does not run. The filter stays attached if it was.
@@ -66,7 +68,7 @@ pub enum RunError {
     /// Pulse, epoch or grant.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The revocation list kept is not understood.
+    /// The revocation list or a conviction kept is not understood.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The filter could not be attached.

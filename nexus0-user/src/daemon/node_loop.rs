@@ -30,7 +30,7 @@ use crate::api::types::{Explanation, Request};
 use crate::dataplane::{Dataplane, Events, MapError, Refusal};
 use crate::explain;
 use crate::hex;
-use crate::store::RevocationsFile;
+use crate::store::{ConvictionsFolder, RevocationsFile};
 
 /// Frames read before timers get their turn, whatever arrives.
 const FRAMES: usize = 4096;
@@ -59,6 +59,7 @@ pub(super) struct NodeLoop {
     pub(super) signals: Signals,
     pub(super) server: Server,
     pub(super) revocations: Option<RevocationsFile>,
+    pub(super) convictions: Option<ConvictionsFolder>,
     /// The newest revocation list that any node of this process has taken.
     pub(super) lists: watch::Sender<Vec<u8>>,
     pub(super) news: watch::Receiver<Vec<u8>>,
@@ -229,6 +230,7 @@ impl NodeLoop {
                     self.keep(&list);
                     self.share(list);
                 }
+                Output::Conviction(proof) => self.keep_conviction(&proof),
                 Output::Event(event) => {
                     self.memory.journal.record(now, &event);
                     if let Event::SameIdentity { address } = event {
@@ -253,6 +255,20 @@ impl NodeLoop {
         };
         if let Some(why) = &self.memory.unkept {
             tracing::error!("the revocation list is in force but not kept: {why}");
+        }
+    }
+
+    /// It counts at once, as a list does.
+    fn keep_conviction(&self, proof: &[u8]) {
+        let Some(folder) = &self.convictions else {
+            return;
+        };
+        let kept = folder
+            .verify(proof)
+            .map_err(|error| error.to_string())
+            .and_then(|proof| folder.keep(&proof).map_err(|error| error.to_string()));
+        if let Err(why) = kept {
+            tracing::error!("a conviction is in force but lost at a restart: {why}");
         }
     }
 

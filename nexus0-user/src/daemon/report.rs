@@ -145,6 +145,25 @@ pub(super) fn status(sources: Sources<'_>) -> Status {
     }
 }
 
+/// Whom the root should expel.
+fn convicted(view: &View) -> Option<String> {
+    let revoked = &view.revocations.revoked;
+    let left = view.convicted.iter().filter(|id| !revoked.contains(id));
+    let left: Vec<String> = left.map(ToString::to_string).collect();
+    let shown = left
+        .get(..left.len().min(3))
+        .filter(|some| !some.is_empty())?;
+    let more = match left.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "{}{more} announced two epochs under one number and is not followed; who joins may follow it: \
+         expel it with `nexus0 mesh revoke` where the mesh root is",
+        shown.join(", ")
+    ))
+}
+
 fn warnings(
     who: &Identification,
     view: &View,
@@ -170,6 +189,7 @@ fn warnings(
         CoreRole::Member | CoreRole::Anchor => {}
     }
     warnings.extend(twin::warning(view));
+    warnings.extend(convicted(view));
     if who.observe {
         warnings.push("observing only: frames are counted, none is refused".into());
     }

@@ -30,7 +30,7 @@ use crate::api::server::Server;
 use crate::api::socket_path;
 use crate::api::types::ReceiveStatus;
 use crate::dataplane::{self, Dataplane};
-use crate::store::RevocationsFile;
+use crate::store::{ConvictionsFolder, RevocationsFile};
 
 /// How often the filter hears that the controller lives; it must within a second.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -57,6 +57,8 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
     let plane_options = filter_options(&options)?;
     let kept = options.revocations.as_ref().map(RevocationsFile::load);
     let kept = kept.transpose()?.unwrap_or_default();
+    let convictions = options.convictions.as_ref().map(ConvictionsFolder::load);
+    let convictions = convictions.transpose()?.unwrap_or_default();
     let mut node = Node::new(
         options.config,
         options.identity,
@@ -72,6 +74,9 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
     let now = Time(clock::now());
     keep::take_up(&mut node, &who.interface, now).map_err(RunError::io("take up what was kept"))?;
     node.distrust(now, plane.worn());
+    for conviction in &convictions {
+        node.handle_input(now, Input::Conviction(&conviction.bytes()));
+    }
     let keeper = Keeper::open(&who.interface).map_err(RunError::io("reach NOTIFY_SOCKET"))?;
     let index = interface_index(&who.interface)?;
     who.index = index;
@@ -111,6 +116,7 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
         signals,
         server,
         revocations: options.revocations,
+        convictions: options.convictions,
         news: lists.subscribe(),
         lists: lists.clone(),
         keeper,

@@ -1,8 +1,10 @@
-//! The files a node and a mesh root keep: identity, root key, serial counter, grant, revocation list.
+//! The files a node and a mesh root keep: identity, root key, serial counter, grant, revocation list,
+//! convictions.
 //!
 //! A secret is written whole or not at all, belongs to the user who runs the program and is readable by
 //! nobody else. A file that is not understood is reported and left alone.
 
+mod convictions;
 mod file;
 mod grant;
 mod identity;
@@ -12,6 +14,7 @@ mod secret;
 
 use std::path::PathBuf;
 
+pub use convictions::{CONVICTIONS_FOLDER, ConvictionsFolder};
 pub use grant::{GRANT_FILE, GrantFile};
 pub use identity::{IDENTITY_FILE, load_identity, load_or_create_identity};
 pub use revocations::{REVOCATIONS_FILE, RevocationsFile};

@@ -1,6 +1,6 @@
 //! One host: a node that comes and goes, its filter that stays, its clock, its address, its disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use nexus0_common::maps::Config;
@@ -49,6 +49,7 @@ pub(crate) struct SimNode {
     pub(crate) events: Vec<(Time, crate::event::Event)>,
     /// What its state folder holds.
     pub(crate) revocations: Vec<u8>,
+    pub(crate) convictions: BTreeSet<Vec<u8>>,
     pub(crate) verdicts: BTreeMap<Verdict, u64>,
 }
 
@@ -76,6 +77,7 @@ impl Sim {
             #[cfg(test)]
             events: Vec::new(),
             revocations: Vec::new(),
+            convictions: BTreeSet::new(),
             verdicts: BTreeMap::new(),
         });
         index
@@ -122,7 +124,11 @@ impl Sim {
     fn hand_over(&mut self, index: usize) {
         let host = &self.nodes[index];
         let (address, list) = (host.address, host.revocations.clone());
+        let convictions = host.convictions.clone();
         self.input(index, Input::Revocations(&list));
+        for proof in &convictions {
+            self.input(index, Input::Conviction(proof));
+        }
         self.input(index, Input::AddressReady(address));
     }
 
@@ -180,6 +186,7 @@ impl Sim {
         let host = &mut self.nodes[index];
         (host.seed, host.grant) = (seed, grant);
         host.revocations = Vec::new();
+        host.convictions.clear();
         self.reboot(index, ppm);
     }
 

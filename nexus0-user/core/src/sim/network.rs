@@ -144,6 +144,7 @@ impl Sim {
                     filter.apply(&op, local).unwrap();
                 }
                 Output::Revocations(list) => host.revocations = list,
+                Output::Conviction(proof) => drop(host.convictions.insert(proof)),
                 Output::Event(event) => {
                     breaks |= matches!(
                         event,

@@ -4,9 +4,10 @@ use nexus0_common::reason::Verdict;
 use nexus0_common::wire::{Body, EXHIBIT_LEN, Epoch, Exhibit, FrameType, GROUP, Proof};
 
 use super::{Sim, seconds};
+use crate::conviction::{Conviction, ConvictionError};
 use crate::epoch::EpochKey;
 use crate::event::{Event, Reason};
-use crate::id::sha256;
+use crate::id::{MeshId, NodeId, sha256};
 use crate::identity::Identity;
 use crate::node::Role;
 use crate::send::{Envelope, Under};
@@ -136,6 +137,85 @@ fn an_anchor_that_tells_two_halves_different_keys_is_followed_by_neither() {
         assert_eq!(sim.assert_one_anchor(), 1);
         assert_eq!(sim.node(0).role(), Role::Member);
     }
+}
+
+/// A mesh of four that has convicted its first anchor, which leads on for itself.
+fn convicted() -> Sim {
+    let mut sim = cheated(3, &[50, 40, 30, 20]);
+    sim.run(seconds(20));
+    assert!((1..4).all(|index| sim.node(index).witness.cheated(sim.id(0))));
+    sim
+}
+
+fn followed(sim: &Sim, index: usize) -> Option<NodeId> {
+    sim.node(index).view(sim.now).anchor
+}
+
+#[test]
+fn a_conviction_outlives_controller_and_host_but_not_the_disk() {
+    let mut sim = convicted();
+    sim.kill(3);
+    sim.start(3);
+    sim.kill(2);
+    sim.reboot(2, 0);
+    sim.run(seconds(10));
+    for index in [2, 3] {
+        assert!(sim.node(index).witness.cheated(sim.id(0)), "{index}");
+        assert_eq!(followed(&sim, index), Some(sim.id(1)), "{index}");
+    }
+    // Negative control: nobody has told who lost its disk, and it joins the better-ranked anchor.
+    sim.kill(3);
+    sim.wipe(3, 0);
+    sim.run(seconds(10));
+    assert_eq!(followed(&sim, 3), Some(sim.id(0)));
+}
+
+#[test]
+fn who_joins_those_who_know_is_shown_the_proof() {
+    let mut sim = convicted();
+    // It comes back as a member.
+    sim.kill(0);
+    sim.start(0);
+    sim.run(seconds(30));
+    assert_eq!(sim.assert_one_anchor(), 1);
+    let joiner = sim.add(10);
+    sim.start(joiner);
+    let shown = |sim: &Sim| sim.node(joiner).witness.cheated(sim.id(0));
+    sim.run_until(seconds(10), shown).expect("the proof");
+}
+
+#[test]
+fn what_was_kept_and_convicts_nobody_here_is_not_recalled() {
+    let sim = convicted();
+    let kept = sim.nodes[1].convictions.first().unwrap();
+    let mesh = sim.root.mesh_id();
+    let read = |bytes: &[u8]| Conviction::parse(bytes, mesh).map(|read| read.signer());
+    assert_eq!(read(kept), Ok(sim.id(0)));
+    let bent = |at: usize| {
+        let mut bytes = kept.clone();
+        bytes[at] ^= 1;
+        read(&bytes).unwrap_err()
+    };
+    let first = 32;
+    let second = first + EXHIBIT_LEN;
+    assert_eq!(bent(0), ConvictionError::Harmless, "another signer");
+    for at in [first, second, first + 8, second + 24 + 200] {
+        assert_eq!(bent(at), ConvictionError::Signature(mesh), "byte {at}");
+    }
+    let pair = |one: usize, other: usize| {
+        let exhibit = |at: usize| &kept[at..at + EXHIBIT_LEN];
+        read(&[&kept[..32], exhibit(one), exhibit(other)].concat())
+    };
+    assert_eq!(pair(second, first), Ok(sim.id(0)), "in either order");
+    assert_eq!(pair(first, first), Err(ConvictionError::Harmless));
+    for length in [0, 31, 32, kept.len() - 1] {
+        assert_eq!(read(&kept[..length]), Err(ConvictionError::Length(length)));
+    }
+    let elsewhere = MeshId([7; 16]);
+    assert_eq!(
+        Conviction::parse(kept, elsewhere),
+        Err(ConvictionError::Signature(elsewhere))
+    );
 }
 
 #[test]
