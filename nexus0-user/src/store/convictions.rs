@@ -149,7 +149,7 @@ mod tests {
         let (folder, conviction, _state) = folder();
         assert!(folder.load().unwrap().is_empty());
         assert!(folder.keep(&conviction).unwrap());
-        assert_eq!(folder.load().unwrap(), [conviction.clone()]);
+        assert_eq!(folder.load().unwrap(), std::slice::from_ref(&conviction));
         assert!(!folder.keep(&conviction).unwrap(), "nothing new");
     }
 
