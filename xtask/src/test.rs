@@ -20,19 +20,37 @@ pub(crate) struct Args {
 /// Checks the style, then runs unit tests side by side and integration tests, which own
 /// namespaces and load filters, one at a time and as root.
 ///
-/// One profile and one choice of packages throughout, so that nothing is compiled twice.
+/// One profile and one choice of packages, so that nothing is compiled twice; but simulated runs must come to
+/// the same in a debug build.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure()?;
     if !args.no_lint {
         lint::run()?;
     }
     cmd::run(tests(&["--lib", "--bins"]).arg("--").args(&args.filter))?;
+    if args.filter.is_none() {
+        cmd::run(&mut replays())?;
+    }
     let mut integration = tests(&["--test", "*"]);
     integration
         .args(["--", "--test-threads=1"])
         .args(&args.filter);
     cmd::run(with_root(&mut integration))?;
     cmd::run(tests(&["--doc"]).arg("--").args(&args.filter))
+}
+
+/// The release build's part of this ran with the unit tests.
+fn replays() -> Command {
+    let mut cargo = cmd::cargo();
+    cargo.current_dir(paths::root()).args([
+        "test",
+        "--locked",
+        "--package",
+        "nexus0-core",
+        "--lib",
+        "one_hash_in_every_build",
+    ]);
+    cargo
 }
 
 fn tests(which: &[&str]) -> Command {
