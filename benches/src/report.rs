@@ -24,7 +24,7 @@ const TARGETS: [(&str, &str, u64); 5] = [
 const STEPS: [(&str, &str, &str); 5] = [
     ("floor", "malformed", "addresses, lengths, counting"),
     ("malformed", "unknown_key", "type, trailer, key id"),
-    ("unknown_key", "forged", "pre-tag: 14 rounds of SipHash"),
+    ("unknown_key", "forged", "pre-tag: 7 rounds of SipHash"),
     ("forged", "replayed", "clock, sender in a hash map, window"),
     (
         "replayed",

@@ -436,7 +436,7 @@ impl Admission<'_> {
 
 #[inline(never)]
 fn hash(key: &[u64; 2], value: u64) -> u64 {
-    siphash::siphash24(key, [value])
+    siphash::siphash13(key, [value])
 }
 
 /// Replaces a word by what `step` makes of it; `refusal` when `step` refuses.

@@ -76,7 +76,7 @@ const LEAST_BLOCKS: [usize; ANSWER_ENTRIES] = {
 };
 
 /// Where a half remembers a tag: word `hash & 4095`, bit `hash >> 12 & 31`, for as long as `now` (boot-clock
-/// nanoseconds) stays in one span. `hash` is SipHash-2-4 of the tag's first eight bytes as a word in memory
+/// nanoseconds) stays in one span. `hash` is SipHash-1-3 of the tag's first eight bytes as a word in memory
 /// order, under the cell key.
 #[inline(always)]
 pub fn place(hash: u64, now: u64) -> Position {

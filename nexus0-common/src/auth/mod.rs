@@ -25,7 +25,7 @@ pub fn words(tag: &[u8; TAG_LEN]) -> [u64; 4] {
 }
 
 /// The pre-tag of a frame, PROTOCOL section 3. `tag` is in [`words`]. They go in folded into one: each word more is
-/// two rounds of SipHash in the path that a flood takes, and binds no more, as a body can be changed under any pre-tag.
+/// a round of SipHash in the path that a flood takes, and binds no more, as a body can be changed under any pre-tag.
 #[inline(always)]
 pub fn pre_tag(
     key: &[u64; 2],
@@ -39,13 +39,14 @@ pub fn pre_tag(
     let mut sip = Sip::new(key);
     sip.absorb(u64::from_le(u64_at(source, 8)));
     sip.absorb(u64::from_le(u64_at(sender, 0)));
-    sip.absorb(sequence.swap_bytes());
     sip.absorb(u64::from_le(tag[0] ^ tag[1] ^ tag[2] ^ tag[3]));
+    // The first of its bytes on the wire is zero, or no window takes it.
+    let last = sequence.swap_bytes() >> 8;
     match class {
-        Class::Multicast => sip.finish(4),
+        Class::Multicast => sip.finish(31, last),
         Class::Unicast => {
             sip.absorb(u64::from_le(u64_at(destination, 8)));
-            sip.finish(5)
+            sip.finish(39, last)
         }
     }
 }

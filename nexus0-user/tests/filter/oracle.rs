@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use siphasher::sip::SipHasher24;
+use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
 use link::Datagram;
@@ -324,13 +324,13 @@ impl Oracle {
         }
         let mut message = frame.datagram.source[8..].to_vec();
         message.extend(frame.sender);
-        message.extend(frame.sequence.to_be_bytes());
         let folded = |at: usize| (0..4).fold(0, |folded, word| folded ^ frame.tag[8 * word + at]);
         message.extend((0..8).map(folded));
         if counts {
             message.extend(&frame.datagram.destination[8..]);
         }
-        let mut sip = SipHasher24::new_with_key(&key.pre_tag);
+        message.extend(&frame.sequence.to_be_bytes()[1..]);
+        let mut sip = SipHasher13::new_with_key(&key.pre_tag);
         sip.write(&message);
         sip.finish().to_le_bytes()
     }
@@ -464,7 +464,7 @@ impl Oracle {
     }
 
     fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut sip = SipHasher24::new_with_keys(self.cell_key[0], self.cell_key[1]);
+        let mut sip = SipHasher13::new_with_keys(self.cell_key[0], self.cell_key[1]);
         sip.write(bytes);
         sip.finish()
     }

@@ -35,8 +35,8 @@ def hkdf(salt: bytes, ikm: bytes, info: bytes, length: int = 32) -> bytes:
     return HKDF(SHA256(), length, salt, info).derive(ikm)
 
 
-def siphash24(key: bytes, message: bytes) -> bytes:
-    """SipHash-2-4 (Aumasson, Bernstein, 2012), its 8 bytes little-endian."""
+def siphash13(key: bytes, message: bytes) -> bytes:
+    """SipHash-1-3 (Aumasson, Bernstein, 2012), its 8 bytes little-endian."""
     mask = 2**64 - 1
     k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
     v0, v1 = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D
@@ -61,10 +61,10 @@ def siphash24(key: bytes, message: bytes) -> bytes:
     for at in range(0, len(padded), 8):
         word = int.from_bytes(padded[at : at + 8], "little")
         v3 ^= word
-        rounds(2)
+        rounds(1)
         v0 ^= word
     v2 ^= 0xFF
-    rounds(4)
+    rounds(3)
     return (v0 ^ v1 ^ v2 ^ v3).to_bytes(8, "little")
 
 

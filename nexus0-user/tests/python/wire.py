@@ -180,7 +180,8 @@ def signed_message(mesh: bytes, chain: bytes, source: bytes, destination: bytes,
 def pre_tag(key: Material, authenticated: bytes, source: bytes, destination: bytes, tag: bytes) -> bytes:
     folded = bytes(a ^ b ^ c ^ d for a, b, c, d in zip(tag[:8], tag[8:16], tag[16:24], tag[24:]))
     to = destination[8:] if authenticated[3] & 0x80 else b""
-    return crypto.siphash24(key.pre_tag, source[8:] + authenticated[8:24] + folded + to)
+    sender, sequence = authenticated[8:16], authenticated[17:24]
+    return crypto.siphash13(key.pre_tag, source[8:] + sender + folded + to + sequence)
 
 
 def shape(payload: bytes, source: bytes, destination: bytes) -> Frame:
