@@ -93,13 +93,16 @@ impl Goodput {
         .reduce(|one, other| (one.0.min(other.0), one.1.min(other.1), one.2.max(other.2)))
     }
 
-    /// How many times as many are delivered as without it, the least of all speeds at which the ring
-    /// overflows with the filter as well.
-    pub(crate) fn beyond_the_knee(&self) -> Option<f64> {
+    /// How many times as many are delivered as without it, how many times that would be if all were, and the
+    /// speed; the least of all at which the ring overflows with the filter as well.
+    pub(crate) fn beyond_the_knee(&self) -> Option<(f64, f64, f64)> {
         let both = self.with_filter.iter().zip(&self.without_filter);
         both.filter(|(with, _)| with.overflows())
-            .map(|(with, without)| with.share() / without.share().max(f64::MIN_POSITIVE))
-            .min_by(f64::total_cmp)
+            .map(|(with, without)| {
+                let least = without.share().max(f64::MIN_POSITIVE);
+                (with.share() / least, 1.0 / least, with.offered_per_second)
+            })
+            .min_by(|one, other| one.0.total_cmp(&other.0))
     }
 }
 

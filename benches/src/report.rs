@@ -196,10 +196,12 @@ fn sweeps(goodput: &Goodput) -> String {
             100.0 * taken
         );
     }
-    if let Some(times) = goodput.beyond_the_knee() {
+    if let Some((times, all, speed)) = goodput.beyond_the_knee() {
         let _ = writeln!(
             text,
-            "\nWhere it loses more: at least {times:.1} x what is delivered without the filter (target 5)."
+            "\nWhere it loses more: at least {times:.1} x what is delivered without the filter (target 5), at {} a \
+             second, where all of them would be {all:.1} x.",
+            millions(speed)
         );
     }
     text
