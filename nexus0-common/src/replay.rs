@@ -71,6 +71,13 @@ pub fn seen_up_to(highest: u64) -> Window {
     window
 }
 
+/// The highest sequence in a window, if there is any.
+pub fn newest(window: &Window) -> Option<u64> {
+    let marked = window.iter().filter(|word| **word as u32 != 0);
+    let highest = marked.map(|word| word >> 32 << 5 | u64::from((*word as u32).ilog2()));
+    highest.max()
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -99,6 +106,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_newest_is_the_highest_that_was_committed(
+            sequences in proptest::collection::vec(0..SEQUENCE_END, 0..50)
+        ) {
+            let mut window = [0; WINDOW_WORDS];
+            for sequence in &sequences {
+                commit(&mut window, *sequence);
+            }
+            prop_assert_eq!(newest(&window), sequences.iter().copied().max());
+            if let Some(highest) = sequences.iter().max() {
+                prop_assert_eq!(newest(&seen_up_to(*highest)), Some(*highest));
+            }
+        }
+
         #[test]
         fn nothing_passes_twice_and_nothing_recent_is_lost(
             steps in proptest::collection::vec((-1100_i64..1100, any::<bool>()), 1..2000)

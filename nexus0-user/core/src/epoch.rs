@@ -57,6 +57,17 @@ struct Windows {
     kinds: [Option<Box<Window>>; 3],
 }
 
+/// The sequences that a sender has used under one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// Whose.
+    pub(crate) sender: NodeId,
+    /// The highest that it may have used; a floor for it lies above.
+    pub(crate) highest: u64,
+    /// The highest heard in each window. They are apart: any member can use up those of unsigned frames.
+    pub(crate) newest: [Option<u64>; 3],
+}
+
 /// When a key is what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyTimes {
@@ -166,21 +177,28 @@ impl EpochKey {
         }
     }
 
-    /// Every sender heard under it, and the highest sequence.
-    pub(crate) fn highest(&self) -> impl Iterator<Item = (NodeId, u64)> {
+    /// What was heard of each sender under it.
+    pub(crate) fn heard(&self) -> impl Iterator<Item = Heard> {
         let windows = self.windows.iter();
-        windows.map(|(id, windows)| (*id, windows.highest))
+        windows.map(|(id, windows)| Heard {
+            sender: *id,
+            highest: windows.highest,
+            newest: windows
+                .kinds
+                .each_ref()
+                .map(|window| window.as_deref().and_then(replay::newest)),
+        })
     }
 
-    /// Takes everything of a sender up to a sequence as seen, and `more` beyond it as possibly used.
-    pub(crate) fn remember(&mut self, sender: NodeId, highest: u64, more: u64) {
+    /// Takes everything of a sender up to the newest as seen, and `more` beyond the highest as possibly used.
+    pub(crate) fn remember(&mut self, heard: &Heard, more: u64) {
         if self.windows.len() < MAX_SENDERS {
-            let seen = Box::new(replay::seen_up_to(highest));
+            let seen = |newest: u64| Box::new(replay::seen_up_to(newest));
             let windows = Windows {
-                highest: highest.saturating_add(more),
-                kinds: core::array::from_fn(|_| Some(seen.clone())),
+                highest: heard.highest.saturating_add(more),
+                kinds: heard.newest.map(|newest| newest.map(seen)),
             };
-            self.windows.insert(sender, windows);
+            self.windows.insert(heard.sender, windows);
         }
     }
 

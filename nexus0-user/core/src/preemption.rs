@@ -47,16 +47,16 @@ pub(crate) struct Preemption {
     /// When.
     pub(crate) activation: Time,
     /// How often the preemptor has repeated it.
-    repeats: u8,
+    pub(crate) repeats: u8,
 }
 
 /// How long anchors last: since when this one reigns, and how often it was restless before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HoldDown {
     base: Duration,
-    anchor: Option<NodeId>,
-    since: Time,
-    level: u32,
+    pub(crate) anchor: Option<NodeId>,
+    pub(crate) since: Time,
+    pub(crate) level: u32,
 }
 
 impl HoldDown {

@@ -13,12 +13,15 @@ use crate::conviction::{Commitment, Conviction, Shown, accused};
 use crate::event::Reason;
 use crate::id::{ChainId, KeyId, NodeId};
 use crate::node::{Event, Node, Output};
+use crate::sabotage::{Sabotage, planted};
 use crate::send::Under;
 use crate::time::Time;
 use crate::timer::Timer;
 
 /// EPOCHs kept.
 const MAX_KEPT: usize = 8;
+/// Own announcements kept: a promotion may still be repeated when the epoch after it is announced.
+const MAX_FROZEN: usize = 4;
 /// Cheats remembered: no more than there can be members.
 const MAX_CHEATS: usize = nexus0_common::maps::MAX_PEERS;
 
@@ -38,6 +41,9 @@ enum Show {
     Proof,
 }
 
+/// A chain, a number, and the beginning of the succession that was announced with them.
+pub(crate) type Frozen = (ChainId, u64, [u8; 128]);
+
 /// What a node can testify to, and whom it has convicted.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
@@ -48,8 +54,8 @@ pub(crate) struct Witness {
     show: Option<Show>,
     /// The last key whose EPOCH was shown, by this node or another.
     shown: Option<KeyId>,
-    /// The beginning of the succession as it was announced first.
-    frozen: Option<(ChainId, u64, [u8; 128])>,
+    /// The beginnings of the succession as they were announced first.
+    frozen: VecDeque<Frozen>,
 }
 
 impl Witness {
@@ -81,6 +87,16 @@ impl Witness {
             .find(|kept| kept.commitment.contradicts(by))
     }
 
+    /// What it has announced itself: to be kept, since announcing another would convict it.
+    pub(crate) fn frozen(&self) -> impl Iterator<Item = Frozen> {
+        self.frozen.iter().copied()
+    }
+
+    /// What an earlier process has announced.
+    pub(crate) fn restore(&mut self, frozen: Vec<Frozen>) {
+        self.frozen = frozen.into();
+    }
+
     /// The beginning of the succession, the same for every announcement of an epoch.
     pub(crate) fn freeze(
         &mut self,
@@ -88,13 +104,16 @@ impl Witness {
         number: u64,
         succession: [u8; 128],
     ) -> [u8; 128] {
-        match self.frozen {
-            Some((of, at, frozen)) if of == chain && at == number => frozen,
-            _ => {
-                self.frozen = Some((chain, number, succession));
-                succession
-            }
+        let held = self.frozen.iter();
+        let mut held = held.filter(|(of, at, _)| (*of, *at) == (chain, number));
+        if let Some((.., frozen)) = held.next().filter(|_| !planted(Sabotage::Fickle)) {
+            return *frozen;
         }
+        if self.frozen.len() >= MAX_FROZEN {
+            self.frozen.pop_front();
+        }
+        self.frozen.push_back((chain, number, succession));
+        succession
     }
 }
 

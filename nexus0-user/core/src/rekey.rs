@@ -60,6 +60,15 @@ impl Rekeying {
         }
     }
 
+    /// What a restarted process must know.
+    pub(crate) fn kept(&self) -> (Option<Time>, bool, Option<KeyId>) {
+        (self.since, self.exposed, self.next)
+    }
+
+    pub(crate) fn restore(&mut self, kept: (Option<Time>, bool, Option<KeyId>)) {
+        (self.since, self.exposed, self.next) = kept;
+    }
+
     /// Whether the next secret must be fresh.
     pub(crate) fn due(&self, now: Time, span: Duration) -> bool {
         self.since.is_none_or(|since| now.since(since) >= span)

@@ -74,6 +74,8 @@ kinds! {
     NeverBreak "never-break" "left-behind";
     /// Every epoch is drawn in the lowest wire version.
     StayLow "stay-low" "versions";
+    /// An anchor announces the succession of the moment.
+    Fickle "fickle" "framed";
 }
 
 impl Sabotage {

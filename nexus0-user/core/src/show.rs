@@ -108,6 +108,7 @@ impl Node {
     fn peer_state(&self, now: Time, id: NodeId, member: &Member) -> PeerState {
         match member.last_heard {
             _ if id == self.id => PeerState::Myself,
+            _ if self.witness.cheated(id) => PeerState::Convicted,
             None => PeerState::Unheard,
             Some(at) if now.since(at) <= self.rhythm.pulses(5, 2) => PeerState::Alive,
             Some(_) => PeerState::Silent,
@@ -118,6 +119,7 @@ impl Node {
         let mut members: Vec<_> = self
             .roster
             .iter()
+            .filter(|(id, _)| !self.witness.cheated(*id))
             .filter_map(|(id, member)| Some((self.roster.rank(id)?, id, member)))
             .collect();
         members.sort_by_key(|(rank, ..)| *rank);
@@ -198,6 +200,9 @@ impl Node {
                 self.takeover(now)
                     .unwrap_or_else(|| "a living anchor keeps its place".into())
             ),
+            _ if self.witness.convicted().next().is_some() => {
+                format!("{anchor_name} is the only member known that is not convicted")
+            }
             _ => format!("{anchor_name} is the only member known"),
         }
     }

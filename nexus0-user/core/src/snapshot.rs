@@ -7,17 +7,20 @@ use core::time::Duration;
 use nexus0_common::maps::MAX_PEERS;
 use zeroize::Zeroizing;
 
-use crate::epoch::{EpochKey, KeyTimes, Rhythm};
+use crate::epoch::{EpochKey, Heard, KeyTimes, Rhythm};
 use crate::grant::{GRANT_LEN, peek_node_id};
 use crate::id::{ChainId, KeyId, NodeId, RosterDigest};
 use crate::lineage::{LastPulse, Lineage, PULSE_LEN};
 use crate::node::{Event, Node};
+use crate::preemption::Preemption;
+use crate::proof::Frozen;
+use crate::revocation::Revocations;
 use crate::roster::Member;
 use crate::secret::Material;
 use crate::time::{Time, wire_millis};
 use crate::timer::Timer;
 
-const MAGIC: [u8; 5] = *b"N0SS\x02";
+const MAGIC: [u8; 5] = *b"N0SS\x03";
 /// How far above what was used the sequence of a restored node starts, and how far above what it saw the
 /// floors it gives out do (R9, R10).
 const STEP: u64 = 1 << 20;
@@ -31,7 +34,15 @@ pub struct Mark {
     chain: Option<(ChainId, u64, Option<u64>, RosterDigest)>,
     members: (usize, usize),
     sequence: u64,
+    fresh: Fresh,
     left: bool,
+}
+
+impl Mark {
+    /// Whether both hold the same keys: one that is not in a snapshot must not be announced.
+    pub fn same_keys(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
 }
 
 /// What a restored node does.
@@ -68,7 +79,7 @@ struct SavedKey {
     chain: ChainId,
     number: u64,
     times: KeyTimes,
-    highest: Vec<(NodeId, u64)>,
+    heard: Vec<Heard>,
 }
 
 struct SavedMember {
@@ -80,6 +91,9 @@ struct SavedMember {
     pending_until: Option<Time>,
     introduced: bool,
 }
+
+/// When the secret was last fresh, whether somebody expelled may know it, the next key if it comes fresh.
+type Fresh = (Option<Time>, bool, Option<KeyId>);
 
 struct Saved {
     boot: [u8; 16],
@@ -94,6 +108,11 @@ struct Saved {
     members: Vec<SavedMember>,
     succession: Vec<NodeId>,
     lineage: Option<Lineage>,
+    fresh: Fresh,
+    frozen: Vec<Frozen>,
+    list: Vec<u8>,
+    preemption: Option<Preemption>,
+    hold: (Option<NodeId>, Time, u32),
 }
 
 impl Node {
@@ -108,6 +127,7 @@ impl Node {
             }),
             members: (self.roster.iter().len(), self.roster.succession().len()),
             sequence: self.sequence >> MARK_SHIFT,
+            fresh: self.rekey.kept(),
             left: self.left,
         }
     }
@@ -139,6 +159,18 @@ impl Node {
         out.list(others, |out, (_, member)| out.member(member));
         out.list(self.roster.succession().iter(), |out, id| out.put(&id.0));
         out.option(self.lineage.as_ref(), Out::lineage);
+        out.fresh(self.rekey.kept());
+        out.list(self.witness.frozen(), |out, (chain, number, succession)| {
+            out.put(&chain.0);
+            out.u64(number);
+            out.put(&succession);
+        });
+        let list = self.expulsion.list.bytes();
+        out.list(list.iter(), |out, byte| out.u8(*byte));
+        out.option(self.preemption.as_ref(), Out::preemption);
+        out.option(self.hold_down.anchor, |out, anchor| out.put(&anchor.0));
+        out.time(self.hold_down.since);
+        out.put(&self.hold_down.level.to_be_bytes());
         Some(out.0)
     }
 
@@ -147,10 +179,14 @@ impl Node {
         let members = self.roster.iter().len();
         let seen: usize = self.keys.iter().map(EpochKey::senders).sum();
         let keys = self.keys.iter().count();
-        2048 + 256 * members + 128 * keys + 16 * seen + 8 * self.roster.succession().len()
+        2048 + self.expulsion.list.bytes().len()
+            + 256 * members
+            + 128 * keys
+            + 48 * seen
+            + 8 * self.roster.succession().len()
     }
 
-    /// Takes a snapshot up, right after [`Node::new`]. Keys that are still honoured are, a member goes on
+    /// Takes a snapshot up, right after [`Node::new`] and before any [`Input`](crate::node::Input). Keys that are still honoured are, a member goes on
     /// as one, and an anchor goes on as one if nobody can have taken its place: 3 P after its last pulse.
     pub fn restore(
         &mut self,
@@ -166,20 +202,35 @@ impl Node {
             return Err(SnapshotError::OtherNode);
         }
         self.sequence = self.sequence.max(saved.sequence);
+        self.rekey.restore(saved.fresh);
+        self.witness.restore(saved.frozen);
+        if let Ok(list) = Revocations::parse(&saved.list, &self.root) {
+            self.expulsion.list = list;
+        }
         self.rhythm = saved.rhythm;
         for (chain, number) in &saved.fence {
             self.fence.raise(*chain, *number);
         }
         self.keys.wear(saved.worn);
+        // A key of the chain that was announced may be followed by others, and cannot be announced again.
+        let chain = saved.lineage.as_ref().map(|lineage| lineage.chain);
+        let ours = |key: &&SavedKey| Some(key.chain) == chain && key.times.over > now;
+        let mut ours = saved.keys.iter().filter(ours);
+        let speaks = ours.all(|key| self.speaks(key.wire));
         for key in saved.keys {
             self.restore_key(now, key);
         }
         for member in saved.members {
             self.restore_member(now, member);
         }
+        let hold = &mut self.hold_down;
+        (hold.anchor, hold.since, hold.level) = saved.hold;
         let away = now.since(saved.at);
         Ok(match saved.lineage {
-            Some(lineage) => self.resume(now, away, lineage, saved.succession),
+            Some(lineage) if speaks => {
+                self.resume(now, away, lineage, saved.succession, saved.preemption)
+            }
+            Some(lineage) => self.let_go(now, lineage.chain),
             None => Restored::Joins,
         })
     }
@@ -190,8 +241,8 @@ impl Node {
             return;
         }
         let mut key = EpochKey::restored(material, saved.chain, saved.number, saved.times);
-        for (sender, highest) in saved.highest {
-            key.remember(sender, highest, STEP);
+        for heard in &saved.heard {
+            key.remember(heard, STEP);
         }
         self.install_key(key);
     }
@@ -222,6 +273,7 @@ impl Node {
         away: Duration,
         saved: Lineage,
         succession: Vec<NodeId>,
+        preemption: Option<Preemption>,
     ) -> Restored {
         let (chain, anchor) = (saved.chain, saved.anchor);
         let current = self.keys.current(chain, now).filter(|key| key.valid(now));
@@ -230,11 +282,7 @@ impl Node {
         let succeeded = anchor == self.id && now.since(last) > self.rhythm.pulses(3, 1);
         let known = anchor == self.id || self.roster.get(anchor).is_some();
         let Some(number) = number.filter(|_| known && !succeeded) else {
-            let mut ops = Vec::new();
-            let end = now + self.rhythm.pulse;
-            self.keys.end_before(chain, u64::MAX, end, &mut ops);
-            self.ops(ops);
-            return Restored::Joins;
+            return self.let_go(now, chain);
         };
         self.roster.set_succession(succession);
         self.fence.raise(chain, number);
@@ -247,6 +295,15 @@ impl Node {
         if away > self.rhythm.pulse {
             self.stalled_until = now + self.rhythm.pulses(2, 1);
         }
+        self.preemption = preemption.filter(|held| self.keys.find(held.key_id).is_some());
+        if self
+            .preemption
+            .as_ref()
+            .is_some_and(|held| held.by == self.id)
+        {
+            self.timers
+                .set(Timer::Preempt, now + self.rhythm.pulses(1, 10));
+        }
         self.resume_timers(now);
         self.event(Event::Resumed {
             anchor,
@@ -255,6 +312,14 @@ impl Node {
             away,
         });
         Restored::Resumed
+    }
+
+    /// The keys of a chain end a pulse from now.
+    fn let_go(&mut self, now: Time, chain: ChainId) -> Restored {
+        let (mut ops, end) = (Vec::new(), now + self.rhythm.pulse);
+        self.keys.end_before(chain, u64::MAX, end, &mut ops);
+        self.ops(ops);
+        Restored::Joins
     }
 
     fn resume_timers(&mut self, now: Time) -> Option<()> {
@@ -328,9 +393,12 @@ impl Out {
         ] {
             self.time(at);
         }
-        self.list(key.highest(), |out, (sender, highest)| {
-            out.put(&sender.0);
-            out.u64(highest);
+        self.list(key.heard(), |out, heard| {
+            out.put(&heard.sender.0);
+            out.u64(heard.highest);
+            for newest in heard.newest {
+                out.option(newest, Self::u64);
+            }
         });
     }
 
@@ -342,6 +410,20 @@ impl Out {
         self.option(member.address, |out, address| out.put(&address));
         self.option(member.pending_until, Self::time);
         self.u8(u8::from(member.introduced));
+    }
+
+    fn fresh(&mut self, (since, exposed, next): Fresh) {
+        self.option(since, Self::time);
+        self.u8(u8::from(exposed));
+        self.option(next, |out, key_id| out.put(&key_id.0));
+    }
+
+    fn preemption(&mut self, held: &Preemption) {
+        self.put(&held.by.0);
+        self.put(&held.chain.0);
+        self.u64(held.number);
+        self.put(&held.key_id.0);
+        self.time(held.activation);
     }
 
     fn lineage(&mut self, own: &Lineage) {
@@ -361,6 +443,10 @@ impl Out {
         });
         self.option(own.previous_pulse, Self::time);
         self.u8(u8::from(own.promoted));
+        self.option(own.named, |out, (current, next)| {
+            out.put(&current.0);
+            out.put(&next.0);
+        });
         self.put(&own.roster.0);
     }
 }
@@ -431,7 +517,19 @@ impl In<'_> {
                 not_after: self.time()?,
                 over: self.time()?,
             },
-            highest: self.list(|input| Some((NodeId(input.take()?), input.u64()?)))?,
+            heard: self.list(Self::heard)?,
+        })
+    }
+
+    fn heard(&mut self) -> Option<Heard> {
+        Some(Heard {
+            sender: NodeId(self.take()?),
+            highest: self.u64()?,
+            newest: [
+                self.option(Self::u64)?,
+                self.option(Self::u64)?,
+                self.option(Self::u64)?,
+            ],
         })
     }
 
@@ -444,6 +542,22 @@ impl In<'_> {
             address: self.option(Self::take)?,
             pending_until: self.option(Self::time)?,
             introduced: self.flag()?,
+        })
+    }
+
+    fn fresh(&mut self) -> Option<Fresh> {
+        let (since, exposed) = (self.option(Self::time)?, self.flag()?);
+        Some((since, exposed, self.option(Self::take)?.map(KeyId)))
+    }
+
+    fn preemption(&mut self) -> Option<Preemption> {
+        Some(Preemption {
+            by: NodeId(self.take()?),
+            chain: ChainId(self.take()?),
+            number: self.u64()?,
+            key_id: KeyId(self.take()?),
+            activation: self.time()?,
+            repeats: 1,
         })
     }
 
@@ -460,6 +574,7 @@ impl In<'_> {
             last_pulse: self.option(Self::pulse)?,
             previous_pulse: self.option(Self::time)?,
             promoted: self.flag()?,
+            named: self.option(|input| Some((KeyId(input.take()?), KeyId(input.take()?))))?,
             roster: RosterDigest(self.take()?),
             ..own
         })
@@ -494,6 +609,16 @@ impl Saved {
             members: input.list(In::member)?,
             succession: input.list(|input| input.take().map(NodeId))?,
             lineage: input.option(In::lineage)?,
+            fresh: input.fresh()?,
+            frozen: input
+                .list(|input| Some((ChainId(input.take()?), input.u64()?, input.take()?)))?,
+            list: input.list(In::u8)?,
+            preemption: input.option(In::preemption)?,
+            hold: (
+                input.option(In::take)?.map(NodeId),
+                input.time()?,
+                input.u32()?,
+            ),
         };
         input.0.is_empty().then_some(saved)
     }

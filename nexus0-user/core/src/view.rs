@@ -137,6 +137,8 @@ pub enum PeerState {
     Silent,
     /// Known, never heard.
     Unheard,
+    /// It signed two epochs under one number: it counts in no rank.
+    Convicted,
 }
 
 /// A held key.

@@ -275,7 +275,7 @@ pub struct Peer {
     pub seniority: Option<u32>,
     /// Whether it leads.
     pub anchor: bool,
-    /// `myself`, `alive`, `silent` or `unheard`.
+    /// `myself`, `alive`, `silent`, `unheard` or `convicted`.
     pub state: String,
     /// Milliseconds since it was last heard.
     pub heard_ms: Option<u64>,
@@ -333,7 +333,7 @@ pub struct Ranked {
     pub seniority: u32,
     /// Id hash: breaks ties, higher first.
     pub id_hash: String,
-    /// `myself`, `alive`, `silent` or `unheard`.
+    /// `myself`, `alive`, `silent`, `unheard` or `convicted`.
     pub state: String,
     /// Whether it leads now.
     pub anchor: bool,

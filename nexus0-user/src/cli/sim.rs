@@ -57,6 +57,9 @@ pub(super) struct Args {
     /// Crashes an hour
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     crash: f64,
+    /// Supervisors keep snapshots: a crashed controller goes on from its own
+    #[arg(long, conflicts_with = "swarm")]
+    store: bool,
     /// Hosts expelled by the root, an hour
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     revoke: f64,
@@ -175,6 +178,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
             reorder: args.reorder.unwrap_or_default().as_millis() as u64,
         },
         drift: args.drift,
+        store: args.store,
         rates: Rates {
             partitions: rate("--partition", args.partition)?,
             crashes: rate("--crash", args.crash)?,
@@ -285,6 +289,7 @@ fn scenario(settings: &mut Settings, text: &str) -> Result<(), String> {
     settings.config.epoch = time("epoch", &scenario.epoch, settings.config.epoch)?;
     settings.length = crate::sim::scenario::time("length", &scenario.length)?;
     settings.drift = scenario.drift.unwrap_or(settings.drift);
+    settings.store |= scenario.store;
     settings.link = scenario.link.conditions()?;
     settings.name.clone_from(&scenario.name);
     let steps = scenario.steps(settings.egos.len())?;

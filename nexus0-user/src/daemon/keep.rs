@@ -63,9 +63,21 @@ impl Keeper {
     /// Hands over a new snapshot if there is something new.
     pub(super) fn keep(&mut self, node: &Node, now: Time) {
         let mark = node.snapshot_mark();
-        if self.held.as_ref() == Some(&mark) {
-            return;
+        if self.held.as_ref() != Some(&mark) {
+            self.renew(node, now, mark);
         }
+    }
+
+    /// The same if there is a new key. To be called before anything is sent: an anchor that announced a key and
+    /// came back without it would announce another under the same number.
+    pub(super) fn keep_keys(&mut self, node: &Node, now: Time) {
+        let mark = node.snapshot_mark();
+        if !self.held.as_ref().is_some_and(|held| held.same_keys(&mark)) {
+            self.renew(node, now, mark);
+        }
+    }
+
+    fn renew(&mut self, node: &Node, now: Time, mark: Mark) {
         let Some(snapshot) = node.snapshot(now, self.boot) else {
             return;
         };

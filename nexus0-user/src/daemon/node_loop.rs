@@ -224,7 +224,12 @@ impl NodeLoop {
                 Output::Transmit {
                     destination,
                     payload,
-                } => self.transmit(destination, &payload),
+                } => {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.keep_keys(&self.node, now);
+                    }
+                    self.transmit(destination, &payload);
+                }
                 Output::Dataplane(op) => self.plane.apply(&op, now)?,
                 Output::Revocations(list) => {
                     self.keep(&list);

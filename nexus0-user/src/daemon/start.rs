@@ -67,13 +67,13 @@ fn open(options: Options, lists: &watch::Sender<Vec<u8>>) -> Result<NodeLoop, Ru
         random("random bytes for the node")?,
         now,
     )?;
-    node.handle_input(now, Input::Revocations(kept.bytes()));
     make_run_dir(&options.run_dir)?;
     let server = Server::open(&control).map_err(RunError::io(listening(&control)))?;
     let mut plane = Dataplane::open(&plane_options, Time(clock::now()))?;
     let now = Time(clock::now());
     keep::take_up(&mut node, &who.interface, now).map_err(RunError::io("take up what was kept"))?;
     node.distrust(now, plane.worn());
+    node.handle_input(now, Input::Revocations(kept.bytes()));
     for conviction in &convictions {
         node.handle_input(now, Input::Conviction(&conviction.bytes()));
     }

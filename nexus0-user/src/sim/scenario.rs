@@ -23,6 +23,9 @@ pub(crate) struct Scenario {
     pub(crate) length: String,
     /// Parts per million.
     pub(crate) drift: Option<u32>,
+    /// Whether a killed controller goes on from a snapshot.
+    #[serde(default)]
+    pub(crate) store: bool,
     #[serde(default)]
     pub(crate) link: Link,
     /// Whether all faults end at the end, and a mesh, a quiet time, a failover and a join are demanded.

@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) config: NodeConfig,
     pub(crate) link: Conditions,
     pub(crate) drift: u32,
+    pub(crate) store: bool,
     pub(crate) rates: Rates,
     pub(crate) kill_anchor: bool,
     pub(crate) swarm: bool,
@@ -63,6 +64,7 @@ impl Settings {
         plan.config = self.config.clone();
         plan.link = self.link;
         plan.drift = self.drift;
+        plan.store = self.store;
         plan.length = self.length;
         if self.egos.len() > 64 {
             // Hundreds at one instant would measure the door's rate and nothing else.

@@ -76,7 +76,13 @@ fn a_conviction_is_told_to_who_joins_kept_and_obeyed_after_a_restart() {
     let shown = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
     let warning = format!("{} announced two epochs", cheat.node_id());
     assert!(shown.contains(&warning), "{}", said.out);
-    link.assert_narrow(1, &[""]);
+    link.assert_narrow(1, &["", "peers", "anchor --why"]);
+    let peers = link.json(1, "peers --json");
+    let mut peers = peers["peers"].as_array().unwrap().iter();
+    assert!(peers.any(|peer| peer["name"] == "n2" && peer["state"] == "convicted"));
+    let ranking = link.json(1, "anchor --json")["ranking"].clone();
+    let mut ranked = ranking.as_array().unwrap().iter();
+    assert!(ranked.all(|ranked| ranked["name"] != "n2"), "{ranking}");
 
     link.end(1, Signal::SIGKILL);
     link.start(1);

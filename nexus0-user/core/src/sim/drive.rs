@@ -50,6 +50,7 @@ impl<'a> Drive<'a> {
         }
         sim.tap = Some(Tap::default());
         sim.config = plan.config.clone();
+        sim.store = plan.store;
         let start = sim.now;
         let mut watch = Watch::new(plan.seed, start, slack(plan));
         watch.timeline = plan.timeline.then(|| Timeline::new(start));

@@ -7,6 +7,7 @@ use nexus0_common::maps::Config;
 use nexus0_common::memory::MemoryMaps;
 use nexus0_common::reason::Verdict;
 use nexus0_common::wire::PORT;
+use zeroize::Zeroizing;
 
 use super::clock::Clock;
 use super::network::Sim;
@@ -16,7 +17,11 @@ use crate::grant::{Grant, GrantRequest, Kind};
 use crate::id::sha256;
 use crate::identity::Identity;
 use crate::node::{Input, Node};
+use crate::snapshot::{Restored, SnapshotError};
 use crate::time::Time;
+
+/// Names the boot in snapshots: none outlives its own here.
+const BOOT: [u8; 16] = [7; 16];
 
 /// Whether a host runs its programs.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub(crate) struct SimNode {
     /// What its state folder holds.
     pub(crate) revocations: Vec<u8>,
     pub(crate) convictions: BTreeSet<Vec<u8>>,
+    /// What its supervisor holds for a controller that was killed.
+    pub(crate) kept: Option<Zeroizing<Vec<u8>>>,
     pub(crate) verdicts: BTreeMap<Verdict, u64>,
 }
 
@@ -78,6 +85,7 @@ impl Sim {
             events: Vec::new(),
             revocations: Vec::new(),
             convictions: BTreeSet::new(),
+            kept: None,
             verdicts: BTreeMap::new(),
         });
         index
@@ -95,27 +103,25 @@ impl Sim {
         self.root.issue(&request).unwrap()
     }
 
-    /// Starts a node, with whatever its filter holds from an earlier life.
+    /// Starts a node, with whatever its filter and its supervisor hold from an earlier life.
     pub(crate) fn start(&mut self, index: usize) {
-        self.boot(index);
-        self.hand_over(index);
+        let kept = self.nodes[index].kept.take();
+        let _ = self.start_with(index, BOOT, &kept.unwrap_or_default());
     }
 
     /// Starts a node with a snapshot of an earlier life.
-    #[cfg(test)]
     pub(crate) fn start_with(
         &mut self,
         index: usize,
         boot: [u8; 16],
         snapshot: &[u8],
-    ) -> Result<crate::snapshot::Restored, crate::snapshot::SnapshotError> {
+    ) -> Result<Restored, SnapshotError> {
         self.boot(index);
-        let now = self.nodes[index].clock.shows(self.now);
         let host = &mut self.nodes[index];
-        let worn: Vec<_> = host.filter.iter().flat_map(Filter::worn).collect();
-        let node = host.node.as_mut().unwrap();
+        let now = host.clock.shows(self.now);
+        let node = host.node.as_mut().expect("it has just been booted");
         let restored = node.restore(now, boot, snapshot);
-        node.distrust(now, worn.into_iter());
+        node.distrust(now, host.filter.iter().flat_map(Filter::worn));
         self.hand_over(index);
         restored
     }
@@ -150,9 +156,7 @@ impl Sim {
             config.wire = *config.wire.start()..=highest;
         }
         let node = Node::new(config, identity, host.grant.clone(), root, seed, local);
-        let mut node = node.unwrap();
-        node.distrust(local, host.filter.iter().flat_map(Filter::worn));
-        host.node = Some(node);
+        host.node = Some(node.unwrap());
         host.sleep = Sleep::Awake;
         host.unplugged = false;
         if let Some(watch) = &mut self.watch {
@@ -162,7 +166,10 @@ impl Sim {
 
     /// The controller is gone; the filter stays.
     pub(crate) fn kill(&mut self, index: usize) {
-        self.nodes[index].node = None;
+        let host = &mut self.nodes[index];
+        let local = host.clock.shows(self.now);
+        let node = host.node.take().filter(|_| self.store);
+        host.kept = node.and_then(|node| node.snapshot(local, BOOT));
     }
 
     /// The host boots again: no filter, and its clock starts at zero.
@@ -170,6 +177,7 @@ impl Sim {
         let now = self.now;
         let host = &mut self.nodes[index];
         host.node = None;
+        host.kept = None;
         host.filter = None;
         host.life += 1;
         host.wakes = None;

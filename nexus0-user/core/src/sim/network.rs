@@ -77,6 +77,8 @@ pub(crate) struct Sim {
     /// What strangers have recorded, if there are any.
     pub(crate) tap: Option<Tap>,
     pub(super) incarnations: u64,
+    /// Whether killed controllers leave a snapshot.
+    pub(crate) store: bool,
 }
 
 impl Drop for Sim {
@@ -112,6 +114,7 @@ impl Sim {
             watch: None,
             tap: None,
             incarnations: 0,
+            store: false,
         }
     }
 

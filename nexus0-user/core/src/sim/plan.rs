@@ -164,6 +164,8 @@ pub struct Plan {
     pub real: bool,
     /// Whether who followed whom is kept.
     pub timeline: bool,
+    /// Whether a supervisor keeps each node's snapshot, and a killed controller goes on from it.
+    pub store: bool,
     /// A fault planted in the nodes.
     pub sabotage: Option<Sabotage>,
 }
@@ -184,6 +186,7 @@ impl Plan {
             ending: false,
             real: false,
             timeline: false,
+            store: false,
             sabotage: None,
         }
     }

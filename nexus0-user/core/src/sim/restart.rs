@@ -45,6 +45,47 @@ fn an_anchor_back_within_two_seconds_goes_on_unnoticed() {
 }
 
 #[test]
+fn an_anchor_that_comes_back_announces_what_it_had_announced() {
+    for seed in 0..20 {
+        let mut sim = Sim::settled(seed, &[90, 50, 40]);
+        let announced = sim.count(FrameType::Epoch);
+        sim.run_until(seconds(60), |sim| sim.count(FrameType::Epoch) > announced)
+            .unwrap();
+        // The succession would begin otherwise now.
+        let joiner = sim.add(45);
+        sim.start(joiner);
+        sim.run(seconds(2));
+        assert_eq!(restart(&mut sim, 0, seconds(2)), Ok(Restored::Resumed));
+        sim.run(seconds(100));
+        assert_eq!(sim.assert_one_anchor(), 0, "seed {seed}");
+        let cheats = sim.events(|event| matches!(event, Event::Cheated { .. }));
+        assert!(cheats.is_empty(), "seed {seed}: {cheats:?}");
+    }
+}
+
+#[test]
+fn an_anchor_that_finds_a_newer_list_breaks_its_chain_and_one_that_finds_the_same_does_not() {
+    let mut sim = Sim::settled(1, &[90, 50, 40, 30]);
+    sim.expel(0, 1, &[2]);
+    sim.run(seconds(20));
+    let before = chain(&sim, 0);
+    assert_eq!(restart(&mut sim, 0, seconds(1)), Ok(Restored::Resumed));
+    sim.run(seconds(20));
+    assert_eq!((chain(&sim, 0), chain(&sim, 1)), (before, before));
+
+    let snapshot = sim.node(0).snapshot(sim.now, BOOT).unwrap();
+    sim.kill(0);
+    sim.nodes[0].revocations = sim.list(2, 0, &[2, 3]);
+    sim.run(seconds(1));
+    assert_eq!(sim.start_with(0, BOOT, &snapshot), Ok(Restored::Resumed));
+    sim.run(seconds(10));
+    assert_ne!(chain(&sim, 0), before);
+    assert_eq!(chain(&sim, 1), chain(&sim, 0));
+    assert_eq!(promotions(&sim), 0);
+    assert_eq!(sim.node(3).role(), Role::Revoked);
+}
+
+#[test]
 fn without_its_snapshot_the_same_restart_changes_the_chain() {
     let mut sim = Sim::settled(1, &[90, 50, 40]);
     let before = chain(&sim, 1);

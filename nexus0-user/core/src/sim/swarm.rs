@@ -12,8 +12,8 @@ use super::plan::{Act, Conditions, Lie, Plan, Step, Who};
 /// The kinds of fault a seed chooses from.
 const KINDS: u64 = 12;
 
-/// The plan of a seed: its basic plan, and in a part of the seeds expulsions and several wire versions. These come
-/// from a generator of their own.
+/// The plan of a seed: its basic plan, and in a part of the seeds expulsions, several wire versions and supervisors that keep
+/// snapshots. These come from a generator of their own.
 pub fn swarm(seed: u64) -> Plan {
     let mut plan = basic(seed);
     let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed ^ 0xa5_a5a5));
@@ -23,6 +23,7 @@ pub fn swarm(seed: u64) -> Plan {
     if draw.below(4) == 0 {
         draw.versions(&mut plan);
     }
+    plan.store = draw.below(2) == 0;
     plan
 }
 

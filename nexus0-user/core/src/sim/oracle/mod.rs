@@ -86,6 +86,7 @@ pub const ORACLES: &[(&str, &str)] = &[
         "a mesh speaks the highest version that all its members speak",
     ),
     ("filter-agrees", "what the filter passes, the node accepts"),
+    ("framed", "nobody is convicted that did not lie"),
     (
         "one-anchor",
         "one anchor per connected part, followed by all of it",
@@ -185,6 +186,8 @@ pub(crate) struct Watch {
     pub(crate) liars: BTreeSet<usize>,
     /// Hosts convicted of two epochs under one number by anyone: nobody has to follow them.
     pub(crate) outlaws: BTreeSet<usize>,
+    /// Hosts whose controller went on from a snapshot.
+    resumed: BTreeSet<usize>,
     /// The longest that a frame is on its way.
     patience: core::time::Duration,
     epochs: epochs::Epochs,
@@ -214,6 +217,7 @@ impl Watch {
             calm_frames: Vec::new(),
             liars: BTreeSet::new(),
             outlaws: BTreeSet::new(),
+            resumed: BTreeSet::new(),
             patience: slack.delay + core::time::Duration::from_millis(1),
             epochs: epochs::Epochs::new(slack),
             fenced: fenced::Fences::default(),
@@ -404,7 +408,10 @@ impl Watch {
         let waited = now.since(packet.sent) > self.patience;
         // The filter only reads the window of a signed frame: two copies may wait in the socket.
         let copy = packet.was_accepted(to);
-        if matches!(packet.origin, Origin::Node(_)) && !waited && !copy {
+        // Who resumed takes all before the newest for seen, also where a liar used up a sequence far ahead.
+        let used_up =
+            self.resumed.contains(&to) && !self.liars.is_empty() && !header.frame_type.signed();
+        if matches!(packet.origin, Origin::Node(_)) && !waited && !copy && !used_up {
             let name = header.frame_type.name();
             self.violated(
                 "filter-agrees",
@@ -459,6 +466,13 @@ impl Watch {
             && let Some(outlaw) = self.ids.iter().position(|id| id == anchor)
         {
             self.outlaws.insert(outlaw);
+            if !self.liars.contains(&outlaw) {
+                let what = format!("{anchor} was convicted and did not lie");
+                self.violated("framed", now, Some(index), what);
+            }
+        }
+        if matches!(event, Event::Resumed { .. }) {
+            self.resumed.insert(index);
         }
         let held = self.fenced.chain(index, node);
         self.check("fenced", now, index, held);

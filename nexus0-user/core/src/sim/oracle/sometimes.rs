@@ -41,6 +41,7 @@ sometimes! {
     "preemption-announced" "a member with a higher ego announced that it takes over";
     "preemption" "it took over from a living anchor";
     "cheat-convicted" "two signed epochs under one number convicted an anchor";
+    "resumed" "a killed controller went on from its snapshot";
     "rejoin" "a member whose epoch ended joined again";
     "turn" "a key turned";
     "still-here" "a promotion was answered with STILL-HERE";
@@ -165,6 +166,7 @@ impl Sometimes {
             Event::Rejoining => self.note("rejoin"),
             Event::PreemptionAnnounced { .. } => self.note("preemption-announced"),
             Event::Cheated { .. } => self.note("cheat-convicted"),
+            Event::Resumed { .. } => self.note("resumed"),
             _ => {}
         }
     }
