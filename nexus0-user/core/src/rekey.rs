@@ -29,6 +29,9 @@ pub(crate) const BREAK: u8 = 2;
 /// Pulses with which a break is repeated after 100 and 300 ms.
 const WITH_PULSES: u8 = 3;
 
+/// When the secret was last fresh, whether somebody expelled may know it, the next key if it comes fresh.
+pub(crate) type Fresh = (Option<Time>, bool, Option<KeyId>);
+
 /// When the secrets were last fresh, and a break that is still being repeated.
 #[derive(Debug, Default)]
 pub(crate) struct Rekeying {
@@ -61,11 +64,11 @@ impl Rekeying {
     }
 
     /// What a restarted process must know.
-    pub(crate) fn kept(&self) -> (Option<Time>, bool, Option<KeyId>) {
+    pub(crate) fn kept(&self) -> Fresh {
         (self.since, self.exposed, self.next)
     }
 
-    pub(crate) fn restore(&mut self, kept: (Option<Time>, bool, Option<KeyId>)) {
+    pub(crate) fn restore(&mut self, kept: Fresh) {
         (self.since, self.exposed, self.next) = kept;
     }
 
